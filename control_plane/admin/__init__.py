@@ -1,0 +1,1 @@
+"""The operators' door, on a port of its own."""

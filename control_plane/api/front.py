@@ -1,0 +1,132 @@
+"""The first and the last to touch a request: ids, the error envelope, log and metrics.
+
+Predictions go straight to their function. Everything else goes through Litestar, whose routing
+and response classes cost more than all of a prediction's own work (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from litestar import Litestar
+from litestar.types import HTTPScope, Message, Receive, Scope, Send
+
+from control_plane.api import predict, render
+from control_plane.api.request import ClientGone, read_headers
+from control_plane.errors import TidegateError
+from control_plane.lifespan import Services
+from control_plane.telemetry.access_log import AccessLog
+from control_plane.telemetry.exchange import Exchange
+from control_plane.telemetry.ids import client_request_id, new_request_id
+
+log = logging.getLogger(__name__)
+
+
+class Front:
+    """The ASGI application.
+
+    Attributes:
+        litestar: Answers everything but predictions.
+    """
+
+    def __init__(self, litestar: Litestar, access_log: AccessLog | None) -> None:
+        """Wrap an application.
+
+        Args:
+            litestar: Its lifespan leaves :class:`Services` in ``state.services``.
+            access_log: Told of every request; None for no log.
+        """
+        self.litestar = litestar
+        self._access_log = access_log
+        self._services: Services | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection event stream, as ASGI asks."""
+        if scope["type"] != "http":
+            await self.litestar(scope, receive, send)
+            return
+        services = self._services
+        if services is None:
+            services = self._services = self.litestar.state.services
+        exchange = _open(scope)
+        route = predict.match(scope["path"])
+        try:
+            if route is None:
+                await self._other(scope, receive, send, exchange)
+            else:
+                exchange.route = route.template
+                await self._predict(services, route, scope, receive, send, exchange)
+        except ClientGone:
+            exchange.status = 499
+        finally:
+            seconds = time.perf_counter() - exchange.started
+            services.metrics.request(exchange, seconds)
+            if self._access_log is not None:
+                self._access_log.write(exchange, seconds)
+
+    async def _predict(
+        self,
+        services: Services,
+        route: predict.PredictRoute,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        exchange: Exchange,
+    ) -> None:
+        headers: dict[bytes, bytes] = {}
+        try:
+            headers = read_headers(scope)
+            body, answer_headers = await predict.predict(
+                services, route, scope, headers, receive, exchange
+            )
+            status = 200
+        except TidegateError as error:
+            status, body, answer_headers = _failed(error, exchange, headers)
+        except ClientGone:
+            raise
+        except Exception:
+            log.exception("request failed", extra={"request_id": exchange.request_id})
+            error = TidegateError("The server failed")
+            status, body, answer_headers = _failed(error, exchange, headers)
+        exchange.status = status
+        answer_headers += render.exchange_headers(exchange)
+        answer_headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _other(
+        self, scope: HTTPScope, receive: Receive, send: Send, exchange: Exchange
+    ) -> None:
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["exchange"] = exchange
+
+        async def send_with_ids(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message["headers"], *render.exchange_headers(exchange)]
+            await send(message)
+
+        await self.litestar(scope, receive, send_with_ids)
+        template = scope.get("path_template")
+        if template:
+            exchange.route = str(template)
+
+
+def _open(scope: HTTPScope) -> Exchange:
+    own = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
+    return Exchange(
+        new_request_id(), client_request_id(own), scope["method"], time.perf_counter()
+    )
+
+
+def _failed(
+    error: TidegateError, exchange: Exchange, headers: dict[bytes, bytes]
+) -> tuple[int, bytes, render.Headers]:
+    exchange.error = error.code
+    problem = render.wants_problem(headers.get(b"accept", b""))
+    body = render.error_body(error, exchange, problem=problem)
+    answer_headers = [(b"content-type", render.PROBLEM if problem else render.JSON)]
+    answer_headers += [(key.encode(), value.encode()) for key, value in error.headers.items()]
+    return error.status, body, answer_headers

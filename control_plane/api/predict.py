@@ -1,0 +1,138 @@
+"""Predictions over HTTP: v1, v2, and by media type."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from litestar.types import HTTPScope, Receive
+from msgspec import Struct
+
+from control_plane.api.render import (
+    JSON,
+    Headers,
+    prediction_headers,
+    prediction_v1,
+    prediction_v2,
+)
+from control_plane.api.request import (
+    check_query,
+    read_json,
+    read_selector,
+    read_timeout_ms,
+)
+from control_plane.errors import TidegateError
+from control_plane.lifespan import Services
+from control_plane.pipeline import PredictCall
+from control_plane.telemetry.exchange import Exchange
+
+MEDIA_TYPES: Final = {
+    1: b"application/vnd.tidegate.v1+json",
+    2: b"application/vnd.tidegate.v2+json",
+}
+_VENDOR: Final = re.compile(rb"application/vnd\.tidegate\.v(\d{1,6})\+json", re.IGNORECASE)
+_RENDER: Final = {1: prediction_v1, 2: prediction_v2}
+
+
+class PredictRoute(Struct, frozen=True):
+    """Which prediction a path means.
+
+    Attributes:
+        template: The path's template, for logs and metrics.
+        major: API major; 0 if Accept decides.
+        model: Public name of the model, if the path names one.
+    """
+
+    template: str
+    major: int
+    model: str | None = None
+
+
+_EXACT: Final = {
+    "/api/v1/predict": PredictRoute("/api/v1/predict", 1),
+    "/api/v2/predict": PredictRoute("/api/v2/predict", 2),
+    "/api/predict": PredictRoute("/api/predict", 0),
+}
+_BASES: Final = {
+    "/api/v1/models/": ("/api/v1/models/{model}/predict", 1),
+    "/api/v2/models/": ("/api/v2/models/{model}/predict", 2),
+}
+
+
+def match(path: str) -> PredictRoute | None:
+    """The prediction that a path means, or None if it means something else."""
+    exact = _EXACT.get(path)
+    if exact is not None or not path.endswith("/predict"):
+        return exact
+    base = _BASES.get(path[:15])
+    model = path[15:-8]
+    if base is None or not model or "/" in model:
+        return None
+    return PredictRoute(base[0], base[1], model)
+
+
+async def predict(
+    services: Services,
+    route: PredictRoute,
+    scope: HTTPScope,
+    headers: dict[bytes, bytes],
+    receive: Receive,
+    exchange: Exchange,
+) -> tuple[bytes, Headers]:
+    """Answer a prediction.
+
+    Returns:
+        The body and the headers of a 200.
+
+    Raises:
+        TidegateError: Any error of the request or of the stages.
+        ClientGone: If the client went away.
+    """
+    if scope["method"] != "POST":
+        raise TidegateError(
+            "Predictions are made with POST",
+            code="METHOD_NOT_ALLOWED",
+            headers={"allow": "POST"},
+        )
+    major, media_type = _negotiate(route, headers)
+    check_query(scope)
+    prediction = await services.pipeline.predict(
+        PredictCall(
+            body=await read_json(headers, receive, services.settings.max_body_bytes),
+            arrived=exchange.started,
+            model=route.model,
+            selector=read_selector(headers),
+            timeout_ms=read_timeout_ms(headers),
+        )
+    )
+    exchange.model = prediction.ref.name
+    exchange.version = str(prediction.ref.version)
+    exchange.admission_s = prediction.admission_s
+    exchange.queue_s = prediction.queue_s
+    exchange.inference_s = prediction.inference_s
+    exchange.shared = prediction.shared
+    answer_headers = [(b"content-type", media_type), *prediction_headers(prediction)]
+    if route.major == 0:
+        answer_headers.append((b"vary", b"accept"))
+    return _RENDER[major](prediction, exchange.request_id), answer_headers
+
+
+def _negotiate(route: PredictRoute, headers: dict[bytes, bytes]) -> tuple[int, bytes]:
+    """The API major and the media type of the answer.
+
+    Raises:
+        TidegateError: NOT_ACCEPTABLE if Accept names only majors that do not exist.
+    """
+    if route.major:
+        return route.major, JSON
+    asked = [int(number) for number in _VENDOR.findall(headers.get(b"accept", b""))]
+    if not asked:
+        return 1, JSON
+    for major in asked:
+        if major in MEDIA_TYPES:
+            return major, MEDIA_TYPES[major]
+    raise TidegateError(
+        f"There is no API v{asked[0]}",
+        code="NOT_ACCEPTABLE",
+        details={"available": [media_type.decode() for media_type in MEDIA_TYPES.values()]},
+    )

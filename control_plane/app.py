@@ -1,0 +1,151 @@
+"""Composition root of the HTTP servers: the public application and the operators' one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+import msgspec
+import uvicorn
+from litestar import Litestar, Request
+from litestar.types import ASGIApp
+from prometheus_client import REGISTRY
+
+from control_plane.admin.metrics import healthz as admin_healthz
+from control_plane.admin.metrics import metrics
+from control_plane.api import catalog, health, openapi, reference
+from control_plane.api.errors import on_error
+from control_plane.api.front import Front
+from control_plane.errors import InvalidParameter
+from control_plane.lifespan import open_services
+from control_plane.settings import Settings
+from control_plane.telemetry.access_log import AccessLog
+from control_plane.telemetry.logs import setup_logs
+from control_plane.telemetry.metrics import Metrics
+
+BACKLOG = 4096
+
+
+def create_app(
+    settings: Settings, *, metrics: Metrics, draining: threading.Event, access_log: AccessLog | None
+) -> Front:
+    """Build the public application.
+
+    Args:
+        settings: As read at the start.
+        metrics: Where requests and calls are counted.
+        draining: Set when the process is asked to stop; readiness then says so.
+        access_log: Told of every request.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_services(settings, metrics) as services:
+            app.state.services = services
+            app.state.openapi = msgspec.json.encode(openapi.document(services.pipeline))
+            yield
+
+    app = Litestar(
+        route_handlers=[
+            health.healthz,
+            health.ready,
+            catalog.list_models,
+            catalog.get_model,
+            catalog.list_versions,
+            catalog.get_schema,
+            reference.openapi_json,
+            reference.docs_page,
+            reference.docs_asset,
+        ],
+        lifespan=[lifespan],
+        before_request=_known_query,
+        exception_handlers={Exception: on_error},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=settings.max_body_bytes,
+    )
+    app.state.draining = draining
+    return Front(app, access_log)
+
+
+def _known_query(request: Request[Any, Any, Any]) -> None:
+    """Refuse query parameters that the handler does not have."""
+    known = request.route_handler.parsed_fn_signature.parameters
+    for name in request.query_params:
+        if name not in known or name in request.path_params:
+            raise InvalidParameter(name[:64], "is no parameter of this resource")
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that turns readiness down first and stops accepting after a delay."""
+
+    def __init__(self, config: uvicorn.Config, draining: threading.Event, delay_s: float) -> None:
+        super().__init__(config)
+        self._draining = draining
+        self._delay_s = delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; a second signal, or no delay, stops accepting at once."""
+        if self._draining.is_set() or self._delay_s == 0 or sig == signal.SIGINT:
+            self._draining.set()
+            super().handle_exit(sig, frame)
+            return
+        self._draining.set()
+        asyncio.get_event_loop().call_later(self._delay_s, super().handle_exit, sig, frame)
+
+
+def run_http(fd: int, settings: Settings) -> None:
+    """Serve the public application on a listening socket until SIGTERM or SIGINT.
+
+    Args:
+        fd: File descriptor of the socket.
+        settings: As read at the start.
+    """
+    setup_logs()
+    access_log = AccessLog(1) if settings.access_log else None
+    draining = threading.Event()
+    app = create_app(
+        settings, metrics=Metrics(REGISTRY), draining=draining, access_log=access_log
+    )
+    try:
+        _serve(app, fd, settings, draining)
+    finally:
+        if access_log is not None:
+            access_log.close()
+
+
+def run_admin(fd: int, settings: Settings) -> None:
+    """Serve the operators' application on a listening socket until SIGTERM or SIGINT."""
+    setup_logs()
+    app = Litestar(
+        route_handlers=[metrics, admin_healthz], openapi_config=None, logging_config=None
+    )
+    _serve(app, fd, settings, threading.Event())
+
+
+def _serve(app: ASGIApp, fd: int, settings: Settings, draining: threading.Event) -> None:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+    )
+    listener = socket.socket(fileno=fd)
+    listener.setblocking(False)
+    server = Server(config, draining, settings.drain_delay_s)
+    server.run(sockets=[listener])

@@ -1,0 +1,299 @@
+"""From Triton's outputs to the answer a client reads.
+
+A batch is decoded once; each request then takes its row. ``data`` is the answer of API v2,
+``flat`` that of v1, which stays as it is for ever.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from msgspec import Struct
+
+from control_plane.contracts.document import AnswerSpec, TensorSpec, WarningSpec
+from control_plane.contracts.tensors import TensorCodec
+from control_plane.errors import ModelFailed
+from control_plane.types import EncodedInput, Tensor
+
+DECIMALS: Final = 6
+_DTYPES: Final = {
+    "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+    "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
+    "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+
+Row = dict[str, Any]
+
+
+class Warned(Struct, frozen=True):
+    """A warning that goes with an answer.
+
+    Attributes:
+        code: Upper-case name.
+        message: A sentence for the client, printable ASCII.
+    """
+
+    code: str
+    message: str
+
+
+class Answer(Struct, frozen=True):
+    """One answer in both shapes.
+
+    Attributes:
+        flat: The fields of API v1.
+        data: The fields of ``data`` in API v2.
+        warnings: What the client should know of it.
+    """
+
+    flat: dict[str, Any]
+    data: dict[str, Any]
+    warnings: tuple[Warned, ...] = ()
+
+
+class AnswerKind(ABC):
+    """How one kind of answer is made from rows and described as JSON Schema."""
+
+    def __init__(self, spec: AnswerSpec) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields of v1 and of v2's ``data``.
+
+        Args:
+            row: The request's part of every output, by tensor name, as Python values.
+            inputs: The completed inputs of the request.
+
+        Raises:
+            ModelFailed: If the model gave what the contract does not allow.
+        """
+
+    @abstractmethod
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON Schema ``properties`` of v1 and of v2's ``data``; all of them are required."""
+
+
+class Classification(AnswerKind):
+    """One label out of several, with the probability of each."""
+
+    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Label, confidence and, if the contract names a threshold, ``below_threshold``."""
+        labels = self.spec.labels or []
+        scores = row[self.spec.tensor or ""]
+        if len(scores) != len(labels):
+            raise ModelFailed(f"The model gave {len(scores)} scores for {len(labels)} labels")
+        best = max(range(len(scores)), key=scores.__getitem__)
+        confidence = round(scores[best], DECIMALS)
+        flat: dict[str, Any] = {"prediction": labels[best], "confidence": confidence}
+        if self.spec.threshold is not None:
+            flat["below_threshold"] = scores[best] < inputs[self.spec.threshold]
+        rounded = [round(score, DECIMALS) for score in scores]
+        return flat, {**flat, "probabilities": dict(zip(labels, rounded, strict=True))}
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        labels = self.spec.labels or []
+        flat: dict[str, Any] = {
+            "prediction": {"enum": labels, "description": "The most probable label"},
+            "confidence": {
+                "type": "number", "minimum": 0, "maximum": 1,
+                "description": "Its probability, 6 decimals",
+            },
+        }  # fmt: skip
+        if self.spec.threshold is not None:
+            flat["below_threshold"] = {
+                "type": "boolean",
+                "description": f"True if the confidence is below the input {self.spec.threshold}",
+            }
+        probabilities = {
+            "type": "object",
+            "properties": {label: {"type": "number", "minimum": 0, "maximum": 1} for label in labels},
+            "required": labels,
+            "additionalProperties": False,
+            "description": "The probability of every label",
+        }
+        return flat, {**flat, "probabilities": probabilities}
+
+
+class Regression(AnswerKind):
+    """One number."""
+
+    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The number and, if the contract names one, its unit."""
+        values = row[self.spec.tensor or ""]
+        if len(values) != 1:
+            raise ModelFailed(f"The model gave {len(values)} numbers instead of one")
+        flat: dict[str, Any] = {"prediction": round(values[0], DECIMALS)}
+        if self.spec.unit:
+            flat["unit"] = self.spec.unit
+        return flat, flat
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        flat: dict[str, Any] = {
+            "prediction": {"type": "number", "description": "The predicted value"}
+        }
+        if self.spec.unit:
+            flat["unit"] = {"const": self.spec.unit, "description": "Unit of the prediction"}
+        return flat, flat
+
+
+class Embedding(AnswerKind):
+    """A vector."""
+
+    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The vector and its length."""
+        vector = row[self.spec.tensor or ""]
+        flat = {"embedding": vector, "dimensions": len(vector)}
+        return flat, flat
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        flat: dict[str, Any] = {
+            "embedding": {"type": "array", "items": {"type": "number"}},
+            "dimensions": {"type": "integer", "minimum": 1},
+        }
+        return flat, flat
+
+
+class Tensors(AnswerKind):
+    """The named outputs as they are."""
+
+    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Each tensor as nested arrays, without the batch dimension."""
+        flat = {"outputs": {name: row[name] for name in self.spec.tensors or []}}
+        return flat, flat
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        names = self.spec.tensors or []
+        outputs = {
+            "type": "object",
+            "properties": {name: {"type": "array"} for name in names},
+            "required": names,
+            "additionalProperties": False,
+        }
+        return {"outputs": outputs}, {"outputs": outputs}
+
+
+class AnswerDecoder:
+    """Splits a batch's outputs into rows and makes answers of them.
+
+    Attributes:
+        outputs: Names of the tensors to ask Triton for.
+        kind: The answer's kind.
+    """
+
+    KINDS: ClassVar[dict[str, type[AnswerKind]]] = {
+        "classification": Classification,
+        "regression": Regression,
+        "embedding": Embedding,
+        "tensors": Tensors,
+    }
+
+    def __init__(self, spec: AnswerSpec) -> None:
+        self.kind = self.KINDS[spec.kind](spec)
+        answer = tuple(spec.tensors or [spec.tensor or ""])
+        self._warnings: tuple[WarningSpec, ...] = tuple(spec.warnings)
+        self.outputs = tuple(dict.fromkeys([*answer, *(w.tensor for w in self._warnings)]))
+
+    def split(self, outputs: dict[str, Tensor], size: int) -> list[Row | ModelFailed]:
+        """One row an input, in order; an input whose numbers are not finite gets an error.
+
+        Raises:
+            ModelFailed: If a tensor is missing or not of the batch's size.
+        """
+        columns = [_column(name, outputs.get(name), size) for name in self.outputs]
+        rows: list[Row | ModelFailed] = []
+        for index in range(size):
+            if all(finite is None or finite[index] for _, finite in columns):
+                rows.append(
+                    {name: values[index] for name, (values, _) in zip(self.outputs, columns, strict=True)}
+                )
+            else:
+                rows.append(ModelFailed("The model gave a number that is not finite"))
+        return rows
+
+    def answer(self, row: Row, inputs: dict[str, Any]) -> Answer:
+        """Make the answer of one row.
+
+        Raises:
+            ModelFailed: If the model gave what the contract does not allow.
+        """
+        flat, data = self.kind.present(row, inputs)
+        if not self._warnings:
+            return Answer(flat, data)
+        warnings = tuple(
+            Warned(spec.code, spec.message)
+            for spec in self._warnings
+            if row[spec.tensor][0] < spec.below
+        )
+        return Answer(flat, data, warnings)
+
+
+def _column(name: str, tensor: Tensor | None, size: int) -> tuple[list[Any], list[bool] | None]:
+    """A tensor's rows as Python values, and which of them are finite (None: all)."""
+    if tensor is None:
+        raise ModelFailed(f"The model gave no output {name}")
+    if not tensor.shape or tensor.shape[0] != size:
+        raise ModelFailed(f"The output {name} is not of the batch's size {size}")
+    if tensor.datatype == "BYTES":
+        return _strings(tensor), None
+    try:
+        array = np.frombuffer(tensor.data, dtype=_DTYPES[tensor.datatype]).reshape(tensor.shape)
+    except (KeyError, ValueError) as error:
+        raise ModelFailed(f"The output {name} does not hold its shape") from error
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return array.tolist(), None
+    finite = np.isfinite(array.reshape(size, -1)).all(axis=1)
+    return array.tolist(), finite.tolist()
+
+
+def _strings(tensor: Tensor) -> list[Any]:
+    elements, position = [], 0
+    while position + 4 <= len(tensor.data):
+        length = int.from_bytes(tensor.data[position : position + 4], "little")
+        position += 4
+        elements.append(tensor.data[position : position + length].decode(errors="replace"))
+        position += length
+    try:
+        nested: list[Any] = np.array(elements, dtype=object).reshape(tensor.shape).tolist()
+    except ValueError as error:
+        raise ModelFailed(f"The output {tensor.name} does not hold its shape") from error
+    return nested
+
+
+class Codec:
+    """What inference needs of a contract: join inputs, split outputs (``types.BatchCodec``)."""
+
+    def __init__(self, tensors: dict[str, TensorSpec], answer: AnswerDecoder) -> None:
+        self._tensors = TensorCodec(tensors)
+        self._answer = answer
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the output tensors that the answer is made of."""
+        return self._answer.outputs
+
+    def encode(self, inputs: dict[str, Any]) -> EncodedInput:
+        """Encode completed inputs.
+
+        Raises:
+            InvalidInput: If a value does not fit its tensor.
+        """
+        return self._tensors.encode(inputs)
+
+    def join(self, items: list[EncodedInput]) -> tuple[Tensor, ...]:
+        """Join inputs of equal shapes into one batch."""
+        return self._tensors.join(items)
+
+    def split(self, outputs: dict[str, Tensor], size: int) -> list[Row | ModelFailed]:
+        """Split a batch's outputs into one row, or one error, an input.
+
+        Raises:
+            ModelFailed: If a tensor is missing or not of the batch's size.
+        """
+        return self._answer.split(outputs, size)

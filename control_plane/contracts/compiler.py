@@ -1,0 +1,298 @@
+"""From a :class:`Contract` to what a request needs, or every reason why it cannot be.
+
+All checks that need no Triton are here; ``check`` compares with Triton's side.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, Final
+
+import jsonschema_rs
+from msgspec import Struct
+
+from control_plane.contracts.answers import Answer, AnswerDecoder, Codec, Row
+from control_plane.contracts.document import Contract, TensorSpec
+from control_plane.contracts.inputs import DIALECT, InputSchema
+from control_plane.contracts.reader import read_contract
+from control_plane.contracts.source import ContractFault, FaultyContract, Source
+from control_plane.contracts.tensors import JSON_TYPES
+from control_plane.errors import InvalidInput
+from control_plane.types import Backing, EncodedInput, ModelRef, Version
+
+Path = list[str | int]
+_FREE: Final = frozenset({"number", "integer", "string", "boolean", "array", "object", "null"})
+
+
+class CompiledContract(Struct, frozen=True):
+    """A public model version, ready to serve.
+
+    Attributes:
+        contract: What its author declared.
+        ref: Its public name and version.
+        backing: The Triton model and version that serve it.
+        card: The model card (``card.yaml``), if there is one.
+        inputs: Validates.
+        codec: Encodes, joins and splits.
+        answers: Makes answers of rows.
+    """
+
+    contract: Contract
+    ref: ModelRef
+    backing: Backing
+    card: dict[str, Any] | None
+    inputs: InputSchema
+    codec: Codec
+    answers: AnswerDecoder
+
+    def encode(self, inputs: dict[str, Any]) -> EncodedInput:
+        """Encode completed inputs; see ``Codec.encode``."""
+        return self.codec.encode(inputs)
+
+    def answer(self, row: Row, inputs: dict[str, Any]) -> Answer:
+        """Make the answer of a row; see ``AnswerDecoder.answer``."""
+        return self.answers.answer(row, inputs)
+
+
+def compile_contract(
+    source: Source, backing: Backing, card: dict[str, Any] | None = None
+) -> CompiledContract:
+    """Read, check and compile a contract.
+
+    Args:
+        source: The text of ``contract.yaml``.
+        backing: What serves it, from the place where the file lies.
+        card: The model card.
+
+    Raises:
+        FaultyContract: With every fault found.
+    """
+    contract = read_contract(source)
+    schema, faults = _input_schema(source, contract)
+    faults += _answer_faults(source, contract)
+    if not faults:
+        faults += _tensor_faults(source, contract, schema)
+    if faults:
+        raise FaultyContract(faults)
+    answers = AnswerDecoder(contract.answer)
+    compiled = CompiledContract(
+        contract=contract,
+        ref=ModelRef(contract.model, Version.parse(contract.version)),
+        backing=backing,
+        card=card,
+        inputs=InputSchema(schema),
+        codec=Codec(contract.tensors, answers),
+        answers=answers,
+    )
+    faults = _example_faults(source, compiled)
+    if faults:
+        raise FaultyContract(faults)
+    return compiled
+
+
+def _input_schema(
+    source: Source, contract: Contract
+) -> tuple[dict[str, Any], list[ContractFault]]:
+    """The closed schema of the inputs, and what is wrong with it."""
+    schema = {"type": "object", **contract.inputs}
+    schema.setdefault("additionalProperties", False)
+    faults = [*_closed(source, schema), *_references(source, contract.inputs, ["inputs"])]
+    if faults:
+        return schema, faults
+    try:
+        jsonschema_rs.meta.validate({"$schema": DIALECT, **schema})
+        InputSchema(schema)
+    except jsonschema_rs.ValidationError as error:
+        path: Path = ["inputs", *error.instance_path]
+        return schema, [source.fault(path, f"no valid JSON Schema: {error.message}", _SCHEMA)]
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        return schema, [source.fault(["inputs"], f"no valid JSON Schema: {error}", _SCHEMA)]
+    return schema, _default_faults(source, schema)
+
+
+_SCHEMA: Final = "`inputs` is JSON Schema 2020-12"
+
+
+def _closed(source: Source, schema: dict[str, Any]) -> list[ContractFault]:
+    faults = []
+    if schema["type"] != "object":
+        faults.append(source.fault(["inputs", "type"], "inputs are an object", "Leave `type` out"))
+    if not isinstance(schema.get("properties"), dict) or not schema["properties"]:
+        remedy = "Name at least one input under `properties`"
+        faults.append(source.fault(["inputs"], "inputs name no properties", remedy))
+    if schema["additionalProperties"] is not False:
+        path: Path = ["inputs", "additionalProperties"]
+        remedy = "Leave it out: what `properties` does not name is refused"
+        faults.append(source.fault(path, "additionalProperties opens the inputs", remedy))
+    if schema.get("$schema", DIALECT) != DIALECT:
+        faults.append(source.fault(["inputs", "$schema"], "another dialect", f"Use {DIALECT}"))
+    return faults
+
+
+def _references(source: Source, node: Any, path: Path) -> list[ContractFault]:
+    """Faults of references that leave the document, and of ids, which would move their base."""
+    faults: list[ContractFault] = []
+    if isinstance(node, dict):
+        for key in ("$ref", "$dynamicRef"):
+            if isinstance(node.get(key), str) and not node[key].startswith("#"):
+                remedy = "Put it under `$defs` and refer to `#/$defs/…`"
+                faults.append(source.fault([*path, key], "a reference leaves the file", remedy))
+        if isinstance(node.get("$id"), str):
+            faults.append(source.fault([*path, "$id"], "inputs have no $id", "Leave it out"))
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in children:
+        faults += _references(source, child, [*path, key])
+    return faults
+
+
+def _default_faults(source: Source, schema: dict[str, Any]) -> list[ContractFault]:
+    faults = []
+    for name, spec in schema["properties"].items():
+        if isinstance(spec, dict) and "default" in spec:
+            single = {**spec, "$defs": schema.get("$defs", {})}
+            if not jsonschema_rs.Draft202012Validator(single, offline=True).is_valid(spec["default"]):
+                path: Path = ["inputs", "properties", name, "default"]
+                faults.append(source.fault(path, f"the default of {name} violates its own schema",
+                                           "Choose a default that a client could send"))  # fmt: skip
+    return faults
+
+
+def _tensor_faults(
+    source: Source, contract: Contract, schema: dict[str, Any]
+) -> list[ContractFault]:
+    faults: list[ContractFault] = []
+    for name, spec in contract.tensors.items():
+        path: Path = ["tensors", name]
+        for field in spec.source if isinstance(spec.source, list) else [spec.source]:
+            faults += _field_faults(source, path, field, spec, schema)
+        faults += _shape_faults(source, path, spec)
+    return faults
+
+
+def _field_faults(
+    source: Source, path: Path, field: str, spec: TensorSpec, schema: dict[str, Any]
+) -> list[ContractFault]:
+    found = schema["properties"].get(field)
+    if found is None:
+        known = ", ".join(sorted(schema["properties"]))
+        return [source.fault([*path, "from"], f"there is no input {field}", f"Inputs are: {known}")]
+    if field not in schema.get("required", []) and "default" not in _resolve(found, schema):
+        remedy = f"Add {field} to `required` or give it a `default`: a tensor is never left empty"
+        return [source.fault([*path, "from"], f"the input {field} is optional", remedy)]
+    types = _element_types(found, schema)
+    allowed = JSON_TYPES[spec.datatype]
+    if not types <= allowed:
+        names = " or ".join(sorted(types - allowed))
+        remedy = f"Declare {field} as {' or '.join(sorted(allowed))}, or change the datatype"
+        message = f"the input {field} may be {names}, which {spec.datatype} cannot hold"
+        return [source.fault([*path, "datatype"], message, remedy)]
+    return []
+
+
+def _shape_faults(source: Source, path: Path, spec: TensorSpec) -> list[ContractFault]:
+    where: Path = [*path, "shape"]
+    if any(size == 0 for size in spec.shape):
+        return [source.fault(where, "a dimension of 0 holds nothing", "Use 1 or more, or -1")]
+    if isinstance(spec.source, list) and prod(spec.shape) != len(spec.source):
+        message = f"shape {spec.shape} does not hold {len(spec.source)} inputs"
+        return [source.fault(where, message, f"Use shape: [{len(spec.source)}]")]
+    return []
+
+
+def _resolve(spec: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """Follow local references, at most 16 of them."""
+    for _ in range(16):
+        if not isinstance(spec, dict) or "$ref" not in spec:
+            break
+        target: Any = schema
+        for step in spec["$ref"].removeprefix("#").split("/")[1:]:
+            target = target.get(step.replace("~1", "/").replace("~0", "~"), {})
+        spec = {**target, **{key: value for key, value in spec.items() if key != "$ref"}}
+    return spec if isinstance(spec, dict) else {}
+
+
+def _element_types(spec: Any, schema: dict[str, Any], depth: int = 0) -> frozenset[str]:
+    """The JSON types that a property's elements may have, arrays unwrapped."""
+    spec = _resolve(spec, schema)
+    if "type" in spec:
+        types = spec["type"] if isinstance(spec["type"], list) else [spec["type"]]
+    elif "enum" in spec or "const" in spec:
+        types = [_type_of(value) for value in spec.get("enum", [spec.get("const")])]
+    else:
+        return _FREE
+    if "array" in types and depth < 8:
+        inner = _element_types(spec.get("items", {}), schema, depth + 1)
+        return frozenset(types) - {"array"} | inner
+    return frozenset(types)
+
+
+def _type_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "null" if value is None else "object"
+
+
+def _answer_faults(source: Source, contract: Contract) -> list[ContractFault]:
+    answer = contract.answer
+    faults: list[ContractFault] = []
+
+    def fault(field: str, message: str, remedy: str) -> None:
+        faults.append(source.fault(["answer", field], message, remedy))
+
+    several = answer.kind == "tensors"
+    if several and not answer.tensors:
+        fault("kind", "kind tensors names no tensors", "Add `tensors: [NAME, …]`")
+    if not several and not answer.tensor:
+        fault("kind", f"kind {answer.kind} names no tensor", "Add `tensor: NAME`")
+    if (answer.tensor if several else answer.tensors) is not None:
+        extra = "tensor" if several else "tensors"
+        fault(extra, f"kind {answer.kind} takes no `{extra}`", "Leave it out")
+    if (answer.kind == "classification") != (answer.labels is not None):
+        fault("labels", "labels go with kind classification, and only with it", "See the example")
+    if answer.labels and len(set(answer.labels)) != len(answer.labels):
+        fault("labels", "a label stands twice", "Make them unique")
+    if answer.unit is not None and answer.kind != "regression":
+        fault("unit", "a unit goes with kind regression", "Leave it out")
+    faults += _threshold_faults(source, contract)
+    return faults
+
+
+def _threshold_faults(source: Source, contract: Contract) -> list[ContractFault]:
+    name = contract.answer.threshold
+    if name is None:
+        return []
+    where: Path = ["answer", "threshold"]
+    if contract.answer.kind != "classification":
+        return [source.fault(where, "a threshold goes with kind classification", "Leave it out")]
+    properties = contract.inputs.get("properties")
+    spec = properties.get(name) if isinstance(properties, dict) else None
+    required = contract.inputs.get("required", [])
+    bounded = (
+        isinstance(spec, dict)
+        and spec.get("type") in {"number", "integer"}
+        and all(isinstance(spec.get(key), (int, float)) for key in ("minimum", "maximum"))
+        and 0 <= spec["minimum"] <= spec["maximum"] <= 1
+        and ("default" in spec or (isinstance(required, list) and name in required))
+    )
+    if bounded:
+        return []
+    remedy = f"Declare {name}: {{type: number, minimum: 0, maximum: 1, default: 0}}"
+    return [source.fault(where, f"{name} is no input from 0 to 1 with a default", remedy)]
+
+
+def _example_faults(source: Source, compiled: CompiledContract) -> list[ContractFault]:
+    faults = []
+    for index, example in enumerate(compiled.contract.examples):
+        try:
+            compiled.encode(compiled.inputs.complete(example))
+        except InvalidInput as error:
+            first = error.faults[0]
+            message = f"example {index} violates the contract: {first.field} {first.issue}"
+            faults.append(source.fault(["examples", index], message, "Make the example valid"))
+    return faults

@@ -1,0 +1,139 @@
+"""The shape of ``contract.yaml``.
+
+The Structs are the single source: the JSON Schema by which files are checked, and which editors
+can use, is generated from them (``schema()``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+VersionText = Annotated[
+    str, Meta(pattern=r"^v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})$")
+]
+TensorName = Annotated[str, Meta(min_length=1, max_length=256)]
+FieldName = Annotated[str, Meta(min_length=1, max_length=128)]
+Dimension = Annotated[int, Meta(ge=-1, le=1_048_576)]
+Datatype = Literal[
+    "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
+    "FP16", "FP32", "FP64", "BYTES",
+]  # fmt: skip
+
+
+class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
+    """How inputs become one of Triton's tensors; the batch dimension is left out.
+
+    Attributes:
+        source: The input that fills the tensor, or the inputs that fill it column by column.
+        datatype: Triton's name of the dtype.
+        shape: Dimensions of one input; -1 takes any length.
+    """
+
+    source: FieldName | Annotated[list[FieldName], Meta(min_length=1, max_length=65_536)]
+    datatype: Datatype
+    shape: Annotated[list[Dimension], Meta(min_length=1, max_length=8)]
+
+
+class WarningSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """A warning for the client that the model itself gives.
+
+    Attributes:
+        tensor: An output of one number an input.
+        below: The warning is given when the number is below this.
+        code: Upper-case name of the warning.
+        message: A sentence for the client.
+    """
+
+    tensor: TensorName
+    below: float
+    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,63}$")]
+    message: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[ -~]+$")]
+
+
+class AnswerSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """How Triton's outputs become the answer.
+
+    Attributes:
+        kind: Decides the schema of the answer.
+        tensor: The output that the answer is made of (all kinds but ``tensors``).
+        tensors: The outputs that are passed on (kind ``tensors``).
+        labels: Names of the classes, in the order of the tensor's elements.
+        threshold: The input that holds the least confidence (kind ``classification``).
+        unit: Unit of the predicted number (kind ``regression``).
+        warnings: Warnings that the model gives by further outputs.
+    """
+
+    kind: Literal["classification", "regression", "embedding", "tensors"]
+    tensor: TensorName | None = None
+    tensors: Annotated[list[TensorName], Meta(min_length=1, max_length=64)] | None = None
+    labels: (
+        Annotated[
+            list[Annotated[str, Meta(min_length=1, max_length=128)]],
+            Meta(min_length=2, max_length=10_000),
+        ]
+        | None
+    ) = None
+    threshold: FieldName | None = None
+    unit: Annotated[str, Meta(max_length=64)] | None = None
+    warnings: Annotated[list[WarningSpec], Meta(max_length=16)] = []
+
+
+class ExplainSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which internal model explains this one, and at what price.
+
+    Attributes:
+        explainer: The Triton model that computes explanations.
+        method: The method's name.
+        field: The input that is explained (text methods).
+        units: Price of one explanation.
+        max_evaluations: Upper bound of calls to the explained model.
+    """
+
+    explainer: str
+    method: str
+    field: FieldName | None = None
+    units: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    max_evaluations: Annotated[int, Meta(ge=1, le=100_000)] = 128
+
+
+class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One public model version, as its author declares it.
+
+    Attributes:
+        model: Public name.
+        version: Semantic version, unique for the model.
+        status: Where the version's life starts.
+        title: One line for people.
+        description: More lines for people, Markdown.
+        anonymous: True if callers without a key may use it.
+        deadline_ms: Upper bound of a request's deadline, milliseconds.
+        units: Price of one input, in units of quota.
+        inputs: JSON Schema 2020-12 of an object; what it does not name is refused.
+        examples: Inputs that work; shown in the documentation and run by ``models check``.
+        tensors: How inputs become tensors, by tensor name.
+        answer: How outputs become the answer.
+        explain: How the model is explained, if it can be.
+    """
+
+    model: Name
+    version: VersionText
+    status: Literal["experimental", "stable"]
+    title: Annotated[str, Meta(min_length=1, max_length=200)]
+    description: Annotated[str, Meta(max_length=10_000)] = ""
+    anonymous: bool = False
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)]
+    units: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    inputs: dict[str, Any]
+    examples: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=100)]
+    tensors: Annotated[dict[TensorName, TensorSpec], Meta(min_length=1, max_length=64)]
+    answer: AnswerSpec
+    explain: ExplainSpec | None = None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of ``contract.yaml``."""
+    return msgspec.json.schema(Contract)

@@ -1,0 +1,100 @@
+"""The part of a request's body that is the same for every model: what is around ``inputs``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from control_plane.contracts.inputs import InputSchema, json_type
+from control_plane.errors import Fault, InvalidInput, MalformedRequest
+
+OPTIONS_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "explain": {
+            "enum": [True, False, "simple", "detailed"],
+            "default": False,
+            "description": "Explain the prediction; true means detailed",
+        },
+        "async": {
+            "type": "boolean",
+            "default": False,
+            "description": "Answer 202 with a job instead of waiting",
+        },
+    },
+    "additionalProperties": False,
+}
+PROPERTIES: Final[dict[str, Any]] = {
+    "model": {
+        "type": "string",
+        "maxLength": 63,
+        "pattern": "^[a-z][a-z0-9-]*$",
+        "description": "Public name of the model, where the path names none",
+    },
+    "model_version": {
+        "type": "string",
+        "maxLength": 63,
+        "pattern": "^(v[0-9]{1,6}([.][0-9]{1,6}){0,2}|[a-z][a-z0-9-]*)$",
+        "description": "Exact version (v2.3.1), prefix (v2, v2.3) or alias (stable, latest)",
+    },
+    "options": OPTIONS_SCHEMA,
+}
+_SCHEMA: Final = InputSchema(
+    {
+        "type": "object",
+        "properties": {**PROPERTIES, "inputs": {"type": "object"}},
+        "required": ["inputs"],
+        "additionalProperties": False,
+    },
+    base=(),
+)
+
+
+class Envelope(Struct, frozen=True):
+    """A request's body around its inputs.
+
+    Attributes:
+        inputs: Not yet validated; an object if there are no faults.
+        model: Public name, if the body names one.
+        selector: Model version, prefix or alias, if the body names one.
+        explain: What the option says.
+        background: The option ``async``.
+        faults: What is wrong with the rest of the body.
+    """
+
+    inputs: object
+    model: str | None = None
+    selector: str | None = None
+    explain: bool | str = False
+    background: bool = False
+    faults: tuple[Fault, ...] = ()
+
+
+def read_envelope(body: object) -> Envelope:
+    """Read a decoded body.
+
+    Faults of the parts that decide which contract applies are raised at once; those of the
+    options are kept, so that they can be told together with those of the inputs.
+
+    Raises:
+        MalformedRequest: If the body is no JSON object.
+        InvalidInput: If ``model``, ``model_version`` or ``inputs`` is faulty.
+    """
+    if not isinstance(body, dict):
+        raise MalformedRequest(f"The body is a JSON {json_type(body)}; send an object")
+    if len(body) == 1 and isinstance(body.get("inputs"), dict):
+        return Envelope(body["inputs"])
+    faults = tuple(_SCHEMA.faults(body)) if not _SCHEMA.accepts(body) else ()
+    if any(fault.path.split("/")[1] in {"model", "model_version", "inputs"} for fault in faults):
+        raise InvalidInput(list(faults))
+    options = body.get("options", {})
+    sound = options if isinstance(options, dict) and not faults else {}
+    return Envelope(
+        inputs=body["inputs"],
+        model=body.get("model"),
+        selector=body.get("model_version"),
+        explain=sound.get("explain", False),
+        background=sound.get("async", False),
+        faults=faults,
+    )

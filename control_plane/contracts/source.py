@@ -1,0 +1,139 @@
+"""YAML that remembers its lines, and faults that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+MAX_BYTES = 1_048_576
+
+
+class ContractFault(Struct, frozen=True, order=True):
+    """One fault of a model's files.
+
+    Attributes:
+        file: Path of the file, as the reader was given it.
+        line: Line number from 1; 0 if the whole file is meant.
+        message: What is wrong.
+        remedy: What to do about it.
+    """
+
+    file: str
+    line: int
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}. {self.remedy}"
+
+
+class FaultyContract(Exception):
+    """A contract that cannot be used.
+
+    Attributes:
+        faults: Everything that is wrong with it, at least one.
+    """
+
+    def __init__(self, faults: list[ContractFault]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class Source:
+    """A YAML file read as YAML 1.2: ``no`` is a string and a key that stands twice is a fault."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        try:
+            self._document = YAML(typ="rt", pure=True).load(text)
+        except MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 0
+            raise self._unreadable(line, error.problem or str(error)) from error
+        except (YAMLError, ValueError, RecursionError) as error:
+            raise self._unreadable(0, str(error).partition("\n")[0] or "nested too deep") from error
+        if not isinstance(self._document, dict):
+            raise self._unreadable(1, "expected a mapping at the top")
+        try:
+            self.data: dict[str, Any] = _plain(self._document, depth=0)
+        except ValueError as error:
+            raise self._unreadable(0, str(error)) from error
+
+    @classmethod
+    def read(cls, path: Path, name: str) -> Source:
+        """Read a file of at most 1 MiB.
+
+        Args:
+            path: Where it lies.
+            name: How faults call it.
+
+        Raises:
+            FaultyContract: If it cannot be read or is no YAML mapping.
+        """
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise FaultyContract([ContractFault(name, 0, "larger than 1 MiB", "Shorten it")])
+            return cls(name, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
+            fault = ContractFault(name, 0, f"cannot be read: {reason}", "Make it readable UTF-8")
+            raise FaultyContract([fault]) from error
+
+    def line(self, path: Sequence[str | int]) -> int:
+        """The line on which the value at a path, or its nearest parent, stands."""
+        node: Any = self._document
+        line = 1
+        for step in path:
+            position = _position(node, step)
+            if position is None:
+                break
+            line = position + 1
+            node = node[step]
+        return line
+
+    def fault(self, path: Sequence[str | int], message: str, remedy: str) -> ContractFault:
+        """A fault at a path of the document."""
+        return ContractFault(self.file, self.line(path), message, remedy)
+
+    def _unreadable(self, line: int, message: str) -> FaultyContract:
+        remedy = "Correct the YAML: see the example in docs/contract.md"
+        return FaultyContract([ContractFault(self.file, line, f"no valid YAML: {message}", remedy)])
+
+
+def _position(node: Any, step: str | int) -> int | None:
+    try:
+        if isinstance(node, dict):
+            return int(node.lc.key(step)[0])  # type: ignore[attr-defined]
+        if isinstance(node, list):
+            return int(node.lc.item(step)[0])  # type: ignore[attr-defined]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def _plain(node: Any, depth: int) -> Any:
+    """Turn ruamel's containers and scalars into plain Python ones.
+
+    Raises:
+        ValueError: If a key is no string, or the document is nested deeper than 64 levels (an
+            alias to a parent has no end).
+    """
+    if depth > 64:
+        raise ValueError("nested deeper than 64 levels")
+    if isinstance(node, dict):
+        for key in node:
+            if not isinstance(key, str):
+                raise ValueError(f"the key {key!r} is not a string: put it in quotes")  # noqa: TRY004
+        return {str(key): _plain(value, depth + 1) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value, depth + 1) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    if node is None:
+        return None
+    raise ValueError(f"a value of type {type(node).__name__} has no form in JSON: put it in quotes")

@@ -1,0 +1,274 @@
+"""The error tree and the closed catalogue of codes.
+
+::
+
+    TidegateError                 code, status and headers come from the catalogue
+    ├── MalformedRequest          400  the bytes are not what HTTP and JSON allow
+    ├── InvalidParameter          400  a header or query parameter is out of its range
+    ├── InvalidInput              422  the body violates the contract; carries every fault
+    ├── NotFound … Retired        404, 410
+    ├── Overloaded, Unavailable   503  with Retry-After
+    ├── DeadlineExceeded          504
+    └── …                         any other code of the catalogue
+
+Nothing outside the doors knows HTTP: an error carries its status as a plain number, and one
+renderer (``api/render.py``) turns it into the envelope.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+
+class ErrorSpec(Struct, frozen=True):
+    """One row of the catalogue.
+
+    Attributes:
+        status: The HTTP status that goes with the code.
+        summary: What happened, for the reader of the catalogue.
+        remedy: What the caller can do.
+        retryable: True if the same request may succeed later.
+    """
+
+    status: int
+    summary: str
+    remedy: str
+    retryable: bool = False
+
+
+CATALOGUE: Final[dict[str, ErrorSpec]] = {
+    "MALFORMED_REQUEST": ErrorSpec(
+        400,
+        "The body is not valid JSON: broken syntax, invalid UTF-8, a number no double can hold, "
+        "or deeper than the decoder takes.",
+        "Send one JSON object, encoded as UTF-8.",
+    ),
+    "INVALID_PARAMETER": ErrorSpec(
+        400,
+        "A header or query parameter is unknown or outside its range.",
+        "See `details.parameter` and `details.issue`.",
+    ),
+    "VERSION_CONFLICT": ErrorSpec(
+        400,
+        "The header X-Model-Version and the body name different model versions.",
+        "Name the version in one place, or the same in both.",
+    ),
+    "MODEL_CONFLICT": ErrorSpec(
+        400,
+        "The path and the body name different models.",
+        "Name the model in one place, or the same in both.",
+    ),
+    "MODEL_REQUIRED": ErrorSpec(
+        400,
+        "This deployment has no default model and the request names none.",
+        "Name a model in the path or in `model`; `GET /api/v1/models` lists them.",
+    ),
+    "NOT_FOUND": ErrorSpec(404, "There is no such resource.", "Check the path; see `/docs`."),
+    "MODEL_NOT_FOUND": ErrorSpec(
+        404, "There is no such model.", "`details.models` lists those that exist."
+    ),
+    "MODEL_VERSION_NOT_FOUND": ErrorSpec(
+        404,
+        "The model has no such version.",
+        "`details.versions` lists those that exist.",
+    ),
+    "METHOD_NOT_ALLOWED": ErrorSpec(
+        405, "The resource does not take this method.", "The header Allow lists those it takes."
+    ),
+    "NOT_ACCEPTABLE": ErrorSpec(
+        406,
+        "The API major asked for by Accept does not exist.",
+        "`details.available` lists the media types.",
+    ),
+    "MODEL_VERSION_RETIRED": ErrorSpec(
+        410,
+        "The version is past its sunset and answers no more.",
+        "`details.versions` lists those that do.",
+    ),
+    "PAYLOAD_TOO_LARGE": ErrorSpec(
+        413, "The body is larger than this deployment takes.", "`details.limit_bytes` is the limit."
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": ErrorSpec(
+        415,
+        "The body is not declared as JSON in UTF-8, or it is compressed.",
+        "Send `Content-Type: application/json` and no Content-Encoding.",
+    ),
+    "INVALID_INPUT": ErrorSpec(
+        422,
+        "The body is JSON but violates the model's contract.",
+        "`errors` lists every fault with its field; `details` is the first of them.",
+    ),
+    "INTERNAL": ErrorSpec(
+        500,
+        "The server failed in a way that it should not.",
+        "Report the request id.",
+        retryable=True,
+    ),
+    "NOT_AVAILABLE": ErrorSpec(
+        501, "This deployment does not offer the option asked for.", "Leave the option out."
+    ),
+    "MODEL_FAILED": ErrorSpec(
+        502,
+        "The model failed on this input, or answered what its contract does not allow.",
+        "Report the request id.",
+        retryable=True,
+    ),
+    "OVERLOADED": ErrorSpec(
+        503,
+        "More requests are waiting for this model than may wait.",
+        "Repeat after Retry-After seconds, with backoff.",
+        retryable=True,
+    ),
+    "MODEL_UNAVAILABLE": ErrorSpec(
+        503,
+        "No healthy Triton has the model version loaded.",
+        "Repeat after Retry-After seconds, with backoff.",
+        retryable=True,
+    ),
+    "DEADLINE_EXCEEDED": ErrorSpec(
+        504,
+        "The answer did not come within the request's deadline.",
+        "Repeat with a longer X-Request-Timeout, up to the contract's `deadline_ms`.",
+        retryable=True,
+    ),
+}
+
+
+class Fault(Struct, frozen=True, omit_defaults=True):
+    """One fault of a request body.
+
+    Attributes:
+        field: The input's name as the contract has it: ``text``, ``rows[0].age``; outside of
+            ``inputs`` the path in the body: ``options.explain``.
+        issue: What is wrong, in words that need no other text.
+        path: JSON Pointer into the body (RFC 6901).
+        received: The value received, shortened, if it is a scalar.
+        received_type: JSON type received, if the type is wrong.
+        received_length: Characters or items received, if the length is wrong.
+        allowed: What would be accepted, where that is a short list.
+        accepted_by: Versions of the model that accept this input.
+    """
+
+    field: str
+    issue: str
+    path: str
+    received: str | int | float | bool | None = None
+    received_type: str | None = None
+    received_length: int | None = None
+    allowed: list[Any] | None = None
+    accepted_by: list[str] | None = None
+
+
+class TidegateError(Exception):
+    """An error with a code of the catalogue, safe to be shown to a client.
+
+    Attributes:
+        code: A key of ``CATALOGUE``.
+        message: One sentence; never a traceback, host, path or worker.
+        details: The facts that the catalogue's remedy points to.
+        headers: Headers of the answer, lower case.
+    """
+
+    code: str = "INTERNAL"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        details: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.message = message
+        self.details = details or {}
+        self.headers = headers or {}
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the code."""
+        return CATALOGUE[self.code].status
+
+
+class MalformedRequest(TidegateError):
+    """The body cannot be read as JSON."""
+
+    code = "MALFORMED_REQUEST"
+
+
+class InvalidParameter(TidegateError):
+    """A header or query parameter is unknown or out of range."""
+
+    code = "INVALID_PARAMETER"
+
+    def __init__(self, parameter: str, issue: str, received: str | None = None) -> None:
+        details: dict[str, Any] = {"parameter": parameter, "issue": issue}
+        if received is not None:
+            details["received"] = received[:64]
+        super().__init__(f"{parameter} {issue}", details=details)
+
+
+class InvalidInput(TidegateError):
+    """The body violates the contract.
+
+    Attributes:
+        faults: Every fault found, at least one.
+    """
+
+    code = "INVALID_INPUT"
+
+    def __init__(self, faults: list[Fault], message: str = "Input validation failed") -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
+class NotFound(TidegateError):
+    """There is no such resource, or it is somebody else's."""
+
+    code = "NOT_FOUND"
+
+
+class NotAvailable(TidegateError):
+    """The option asked for is not offered here."""
+
+    code = "NOT_AVAILABLE"
+
+
+class ModelFailed(TidegateError):
+    """The model failed on this input or broke its contract."""
+
+    code = "MODEL_FAILED"
+
+
+class Overloaded(TidegateError):
+    """Too many requests wait for this model."""
+
+    code = "OVERLOADED"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message, headers={"retry-after": str(retry_after_s)})
+
+
+class ModelUnavailable(TidegateError):
+    """No healthy Triton has the model version loaded."""
+
+    code = "MODEL_UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message, headers={"retry-after": str(retry_after_s)})
+
+
+class DeadlineExceeded(TidegateError):
+    """The deadline passed before the answer came."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class ModelRejectedInput(TidegateError):
+    """Triton calls the tensors invalid although the contract let them pass."""
+
+    code = "INVALID_INPUT"

@@ -1,0 +1,194 @@
+"""One model version's way to Triton: coalesced calls, deadlines, and bad items that fail alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+from msgspec import Struct
+
+from control_plane.coalesce import Closed, Coalescer, QueueFull
+from control_plane.errors import (
+    DeadlineExceeded,
+    Fault,
+    InvalidInput,
+    ModelFailed,
+    ModelUnavailable,
+    Overloaded,
+    TidegateError,
+)
+from control_plane.inference.backend import (
+    BackendBusy,
+    BackendError,
+    BackendRejected,
+    BackendTimeout,
+    BackendUnreachable,
+    ModelNotLoaded,
+)
+from control_plane.inference.pool import BackendPool
+from control_plane.types import Backing, BatchCodec, EncodedInput, InferenceRequest
+
+log = logging.getLogger(__name__)
+
+SPLIT_BUDGET: Final = 16
+"""Calls that a batch which Triton calls invalid may cost beyond the first, so that one bad input
+cannot multiply its cost. Enough to find one bad item of 256, or two of 16."""
+
+
+class Outcome(Struct, frozen=True):
+    """A row of the model's output and where the time went.
+
+    Attributes:
+        row: The input's part of every output tensor.
+        queue_s: Seconds that the input waited for a call.
+        inference_s: Seconds that its call took.
+        shared: Number of inputs in its call.
+    """
+
+    row: Any
+    queue_s: float
+    inference_s: float
+    shared: int
+
+
+class CallReport(Struct, frozen=True):
+    """One call to Triton, for the metrics.
+
+    Attributes:
+        size: Inputs in the call.
+        seconds: How long it took.
+        ok: False if it failed as a whole.
+    """
+
+    size: int
+    seconds: float
+    ok: bool
+
+
+class Lane:
+    """Takes the requests of one model version to Triton."""
+
+    def __init__(
+        self,
+        backing: Backing,
+        codec: BatchCodec,
+        pool: BackendPool,
+        *,
+        max_batch: int,
+        slots: int,
+        max_waiting: int,
+        report: Callable[[CallReport], None],
+    ) -> None:
+        """Set the bounds; see :class:`Coalescer`.
+
+        Args:
+            backing: The Triton model and version.
+            codec: Joins inputs and splits outputs.
+            pool: The Triton servers.
+            max_batch: Inputs of a call; the model's ``max_batch_size``.
+            slots: Calls in flight.
+            max_waiting: Inputs that may wait.
+            report: Told of every call.
+        """
+        self._backing = backing
+        self._codec = codec
+        self._pool = pool
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._coalescer: Coalescer[EncodedInput, Any] = Coalescer(
+            self._run, max_batch=max_batch, slots=slots, max_waiting=max_waiting
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Inputs that wait for a call."""
+        return self._coalescer.waiting
+
+    async def infer(self, item: EncodedInput, deadline: float) -> Outcome:
+        """Run one input through the model.
+
+        Args:
+            item: The encoded input.
+            deadline: Event-loop time by which the answer is wanted, seconds.
+
+        Raises:
+            TidegateError: OVERLOADED, DEADLINE_EXCEEDED, MODEL_UNAVAILABLE, MODEL_FAILED or
+                INVALID_INPUT.
+        """
+        try:
+            member = self._coalescer.enter(item, item.shapes, deadline)
+            row = await self._coalescer.wait(member)
+        except QueueFull:
+            raise Overloaded("Too many requests are waiting for this model version") from None
+        except TimeoutError:
+            raise DeadlineExceeded("The answer did not come within the deadline") from None
+        except Closed:
+            raise ModelUnavailable("The server is shutting down") from None
+        return Outcome(
+            row=row,
+            queue_s=member.dispatched - member.arrived,
+            inference_s=perf_counter() - member.dispatched,
+            shared=member.shared,
+        )
+
+    async def close(self, timeout_s: float) -> None:
+        """Finish what is here within some seconds and take no more."""
+        await self._coalescer.close(timeout_s)
+
+    async def _run(self, items: list[EncodedInput], deadline: float) -> list[Any]:
+        return await self._split(items, deadline, [SPLIT_BUDGET])
+
+    async def _split(
+        self, items: list[EncodedInput], deadline: float, budget: list[int]
+    ) -> list[Any]:
+        """Call, and if Triton calls the batch invalid (and only then) try its halves."""
+        try:
+            return await self._call(items, deadline)
+        except BackendRejected as error:
+            if len(items) == 1:
+                log.warning("input refused by triton", extra={"reason": str(error)[:200]})
+                return [_refused()]
+            if budget[0] < 2:
+                return [ModelFailed("The model refused the batch")] * len(items)
+            budget[0] -= 2
+            middle = len(items) // 2
+            first = await self._split(items[:middle], deadline, budget)
+            return first + await self._split(items[middle:], deadline, budget)
+        except BackendError as error:
+            return [self._translate(error)] * len(items)
+
+    async def _call(self, items: list[EncodedInput], deadline: float) -> list[Any]:
+        started = perf_counter()
+        request = InferenceRequest(
+            backing=self._backing,
+            inputs=self._codec.join(items),
+            outputs=self._codec.outputs,
+            timeout_s=max(0.001, deadline - self._loop.time()),
+        )
+        ok = False
+        try:
+            outputs = await self._pool.infer(request)
+            ok = True
+        finally:
+            self._report(CallReport(len(items), perf_counter() - started, ok))
+        return self._codec.split(outputs, len(items))
+
+    def _translate(self, error: BackendError) -> TidegateError:
+        match error:
+            case BackendBusy():
+                return Overloaded("The model's queue is full")
+            case BackendTimeout():
+                return DeadlineExceeded("The answer did not come within the deadline")
+            case BackendUnreachable() | ModelNotLoaded():
+                return ModelUnavailable("No healthy Triton has this model version loaded")
+            case _:
+                extra = {"backing": str(self._backing), "reason": str(error)[:500]}
+                log.error("model failed", extra=extra)
+                return ModelFailed("The model failed on this request")
+
+
+def _refused() -> InvalidInput:
+    return InvalidInput([Fault(field="inputs", issue="was refused by the model", path="/inputs")])

@@ -1,0 +1,148 @@
+"""Settings: typed, from the environment, read once, refused at the start when out of range.
+
+``docs/settings.md`` is generated from the sentences below.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX: Final = "TIDEGATE_"
+_TARGET: Final = r"^[A-Za-z0-9_.\-\[\]:]{1,255}:[0-9]{1,5}$"
+_REDIS: Final = r"^(redis|rediss|unix)://.+"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All settings of the control plane; the field ``triton_urls`` is ``TIDEGATE_TRITON_URLS``."""
+
+    triton_urls: Annotated[
+        tuple[Annotated[str, Meta(pattern=_TARGET)], ...],
+        Meta(min_length=1, max_length=64, description=(
+            "gRPC addresses of the Triton servers, `host:port`, comma separated. "
+            "Calls go to a healthy one with the fewest calls in flight.")),
+    ]  # fmt: skip
+    redis_url: Annotated[str, Meta(pattern=_REDIS, max_length=2048, description=(
+        "The system of record: a Valkey or Redis that syncs every write."))]  # fmt: skip
+    limits_redis_url: Annotated[str | None, Meta(description=(
+        "Counters and caches; by default the system of record."))] = None  # fmt: skip
+    model_repository: Annotated[str, Meta(min_length=1, max_length=4096, description=(
+        "Folder of the model repository whose contracts are served."))] = "model_repository"  # fmt: skip
+    default_model: Annotated[str | None, Meta(description=(
+        "The model of `POST /api/v1/predict` when the request names none. "
+        "Without it, the only model of the repository if there is just one."))] = None  # fmt: skip
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=1_073_741_824, description=(
+        "Largest request body, bytes; counted before parsing, on chunked bodies too."))] = 1_048_576  # fmt: skip
+    max_waiting: Annotated[int, Meta(ge=1, le=1_000_000, description=(
+        "Requests that may wait for one model version in one process; "
+        "one more is answered 503 OVERLOADED."))] = 1024  # fmt: skip
+    calls_in_flight: Annotated[int, Meta(ge=1, le=256, description=(
+        "Calls to Triton in flight for one model version in one process and Triton server; "
+        "arrivals beyond them share the next call."))] = 2  # fmt: skip
+    health_interval_s: Annotated[float, Meta(ge=0.05, le=60, description=(
+        "Seconds between two looks at a Triton's health."))] = 0.5  # fmt: skip
+    health_timeout_s: Annotated[float, Meta(ge=0.05, le=60, description=(
+        "Seconds after which a Triton that does not answer counts as down."))] = 1.0  # fmt: skip
+    drain_s: Annotated[float, Meta(ge=0, le=3600, description=(
+        "Seconds that requests in flight get to finish after a stop was asked for."))] = 20.0  # fmt: skip
+    drain_delay_s: Annotated[float, Meta(ge=0, le=300, description=(
+        "Seconds between `/ready` turning 503 and the end of accepting connections, "
+        "so that load balancers notice first."))] = 0.0  # fmt: skip
+    keep_alive_s: Annotated[int, Meta(ge=1, le=3600, description=(
+        "Seconds that an idle client connection is kept."))] = 75  # fmt: skip
+    access_log: Annotated[bool, Meta(description=(
+        "Write one JSON line a request to standard output."))] = True  # fmt: skip
+
+    @property
+    def limits_url(self) -> str:
+        """Address of the server of counters and caches."""
+        return self.limits_redis_url or self.redis_url
+
+
+class InvalidSettings(Exception):
+    """The environment does not make valid settings.
+
+    Attributes:
+        problems: One line for each, naming the variable.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from ``TIDEGATE_*`` variables.
+
+    Raises:
+        InvalidSettings: Naming every variable that is unknown, missing or out of its range.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in fields or variable != variable.upper():
+            problems.append(_unknown(variable, fields))
+        elif text.strip():
+            value = _convert(variable, text.strip(), fields[name], problems)
+            values[name] = value
+    for name, field in fields.items():
+        if field.required and name not in values:
+            problems.append(f"{PREFIX}{name.upper()} is missing: {_sentence(field)}")
+    if problems:
+        raise InvalidSettings(problems)
+    return Settings(**values)
+
+
+def _unknown(variable: str, fields: Mapping[str, Any]) -> str:
+    names = [PREFIX + name.upper() for name in fields]
+    near = difflib.get_close_matches(variable, names, n=1)
+    return f"{variable} is no setting" + (f": did you mean {near[0]}?" if near else "")
+
+
+def _convert(
+    variable: str, text: str, field: msgspec.structs.FieldInfo, problems: list[str]
+) -> Any:
+    raw: Any = text
+    if field.name == "triton_urls":
+        raw = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return msgspec.convert(raw, field.type, strict=False)
+    except msgspec.ValidationError as error:
+        problems.append(f"{variable}: {error} ({_sentence(field)})")
+        return None
+
+
+def _sentence(field: msgspec.structs.FieldInfo) -> str:
+    schema = msgspec.json.schema(field.type)
+    return str(schema.get("description", ""))
+
+
+def describe() -> list[dict[str, str]]:
+    """Every setting with its variable, type, default and sentence, for the documentation."""
+    rows = []
+    for field in msgspec.structs.fields(Settings):
+        schema = msgspec.json.schema(field.type)
+        default = "required" if field.required else repr(field.default)
+        rows.append(
+            {
+                "variable": PREFIX + field.name.upper(),
+                "default": "none" if field.default is None else default,
+                "range": _range(schema),
+                "meaning": schema.get("description", ""),
+            }
+        )
+    return rows
+
+
+def _range(schema: dict[str, Any]) -> str:
+    kinds = schema.get("type") or "/".join(option.get("type", "?") for option in schema.get("anyOf", []))
+    low, high = schema.get("minimum"), schema.get("maximum")
+    return f"{kinds}, {low} to {high}" if low is not None else str(kinds)

@@ -1,0 +1,56 @@
+"""What is known of one request, filled in as it passes through the rooms."""
+
+from __future__ import annotations
+
+
+class Exchange:
+    """One request and its answer, for the access log, the metrics and the headers.
+
+    Attributes:
+        request_id: Minted by the server.
+        client_request_id: The client's own, if well formed.
+        method: HTTP method.
+        route: Template of the path, never the path itself.
+        started: ``time.perf_counter()`` at arrival, seconds.
+        status: HTTP status; 0 until the answer starts.
+        model: Public name of the model that answers, or empty.
+        version: Its version, or empty.
+        error: Code of the error, or empty.
+        admission_s: Seconds from arrival to the queue.
+        queue_s: Seconds in the queue.
+        inference_s: Seconds in the call to Triton.
+        shared: Inputs that shared the call.
+    """
+
+    __slots__ = (
+        "admission_s",
+        "client_request_id",
+        "error",
+        "inference_s",
+        "method",
+        "model",
+        "queue_s",
+        "request_id",
+        "route",
+        "shared",
+        "started",
+        "status",
+        "version",
+    )
+
+    def __init__(
+        self, request_id: str, client_request_id: str | None, method: str, started: float
+    ) -> None:
+        self.request_id = request_id
+        self.client_request_id = client_request_id
+        self.method = method
+        self.started = started
+        self.route = "unmatched"
+        self.status = 0
+        self.model = ""
+        self.version = ""
+        self.error = ""
+        self.admission_s = 0.0
+        self.queue_s = 0.0
+        self.inference_s = 0.0
+        self.shared = 0

@@ -1,0 +1,114 @@
+"""The metrics of the service; ``docs/metrics.md`` is the table of them.
+
+With ``PROMETHEUS_MULTIPROC_DIR`` set, the processes of one instance write to files of that folder
+and the admin listener answers for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import values as prometheus_values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from control_plane.telemetry.exchange import Exchange
+from control_plane.types import ModelRef
+
+SECONDS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+)  # fmt: skip
+SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """Every metric, registered once a process.
+
+    Attributes:
+        registry: Where they are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._requests = Histogram(
+            "tidegate_request_duration_seconds",
+            "Time from the arrival of a request to the end of its answer.",
+            ["route", "model", "version", "status"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._errors = Counter(
+            "tidegate_errors",
+            "Answers with an error, by code of the catalogue.",
+            ["code"],
+            registry=registry,
+        )
+        self._call_inputs = Histogram(
+            "tidegate_call_inputs",
+            "Inputs that shared one call to Triton.",
+            ["model", "version"],
+            buckets=SIZES,
+            registry=registry,
+        )
+        self._call_seconds = Histogram(
+            "tidegate_call_duration_seconds",
+            "Time of one call to Triton.",
+            ["model", "version", "outcome"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "tidegate_waiting_inputs",
+            "Inputs that wait for a call to Triton.",
+            ["model", "version"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "tidegate_model_ready",
+            "1 if the version can answer, 0 if not.",
+            ["model", "version"],
+            multiprocess_mode="livemin",
+            registry=registry,
+        )
+        self._faults = Gauge(
+            "tidegate_contract_faults",
+            "Faults of contracts that leave versions out.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._series: dict[tuple[str, str, str, int], Histogram] = {}
+
+    def request(self, exchange: Exchange, seconds: float) -> None:
+        """Count a finished request."""
+        key = (exchange.route, exchange.model, exchange.version, exchange.status)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._requests.labels(*map(str, key))
+        series.observe(seconds)
+        if exchange.error:
+            self._errors.labels(exchange.error).inc()
+
+    def call(self, ref: ModelRef, size: int, seconds: float, *, ok: bool) -> None:
+        """Count a call to Triton."""
+        name, version = ref.name, str(ref.version)
+        self._call_inputs.labels(name, version).observe(size)
+        self._call_seconds.labels(name, version, "ok" if ok else "failed").observe(seconds)
+
+    def state(self, ref: ModelRef, *, ready: bool, waiting: int) -> None:
+        """Set the gauges of a version."""
+        self._ready.labels(ref.name, str(ref.version)).set(1 if ready else 0)
+        self._waiting.labels(ref.name, str(ref.version)).set(waiting)
+
+    def faults(self, count: int) -> None:
+        """Set the number of contract faults."""
+        self._faults.set(count)
+
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """The text that Prometheus scrapes; of all processes if they share a folder."""
+    if prometheus_values.ValueClass.__name__ == "MmapedValue":
+        merged = CollectorRegistry()
+        MultiProcessCollector(merged)
+        return generate_latest(merged)
+    return generate_latest(registry)

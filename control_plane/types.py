@@ -1,0 +1,167 @@
+"""Values that more than one room speaks of.
+
+Rooms never import each other; what they share is here, immutable and free of I/O. What one room
+needs of another is a Protocol here, handed in by ``lifespan``.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+class Version(Struct, frozen=True, order=True):
+    """A semantic version of a model: ``v2.3.1``.
+
+    Ordered by its three numbers. Pre-release tags are not part of a public version: how far a
+    version may be trusted is its life (``Life``), which changes while its name does not.
+    """
+
+    major: int
+    minor: int
+    patch: int
+
+    _PATTERN = re.compile(r"v(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Read ``vMAJOR.MINOR.PATCH``.
+
+        Raises:
+            ValueError: If the text is anything else.
+        """
+        match = cls._PATTERN.fullmatch(text)
+        if match is None:
+            raise ValueError(f"expected vMAJOR.MINOR.PATCH such as v1.0.0, got {text!r}")
+        return cls(*(int(part) for part in match.groups()))
+
+    def __str__(self) -> str:
+        return f"v{self.major}.{self.minor}.{self.patch}"
+
+
+class Life(StrEnum):
+    """How far a model version may be trusted, from birth to retirement."""
+
+    EXPERIMENTAL = "experimental"
+    STABLE = "stable"
+    DEPRECATED = "deprecated"
+    RETIRED = "retired"
+
+
+class ModelRef(Struct, frozen=True, order=True):
+    """One public model version, as clients name it."""
+
+    name: str
+    version: Version
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class Backing(Struct, frozen=True, order=True):
+    """What serves a public version: a Triton model and its integer version."""
+
+    model: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.version}"
+
+
+class Route(Struct, frozen=True):
+    """The decision which version answers a request.
+
+    Attributes:
+        ref: The version that answers.
+        explicit: True if the client chose it, so that it is part of no experiment.
+    """
+
+    ref: ModelRef
+    explicit: bool
+
+
+class Tensor(Struct, frozen=True):
+    """A tensor in Triton's wire form.
+
+    Attributes:
+        name: The tensor's name in ``config.pbtxt``.
+        datatype: Triton's name of the dtype: ``FP32``, ``BYTES``, …
+        shape: All dimensions, the batch first.
+        data: Little-endian elements, row-major; ``BYTES`` elements carry a 4-byte length each.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class EncodedInput(Struct, frozen=True):
+    """One request's input, ready to be joined with others into a batch.
+
+    Attributes:
+        parts: The raw bytes of each tensor, in the order of the codec's tensors.
+        shapes: Each tensor's shape without the batch dimension. Only inputs with equal shapes
+            may share a batch.
+    """
+
+    parts: tuple[bytes, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+
+class InferenceRequest(Struct, frozen=True):
+    """One call to a backend.
+
+    Attributes:
+        backing: The Triton model and version.
+        inputs: Tensors, batch dimension first.
+        outputs: The names of the tensors that the answer needs.
+        timeout_s: Seconds after which nobody waits for the answer any more.
+    """
+
+    backing: Backing
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    timeout_s: float
+
+
+class TensorSignature(Struct, frozen=True):
+    """Name, dtype and shape (batch dimension left out, -1 = any) of a model's tensor."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class ModelSignature(Struct, frozen=True):
+    """What Triton says that a model takes and gives."""
+
+    inputs: tuple[TensorSignature, ...]
+    outputs: tuple[TensorSignature, ...]
+    max_batch_size: int
+
+
+class BatchCodec(Protocol):
+    """What inference needs of a compiled contract: joining inputs and splitting outputs."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the output tensors that the answer is made of."""
+
+    def join(self, items: list[EncodedInput]) -> tuple[Tensor, ...]:
+        """Join inputs of equal shapes into one batch."""
+
+    def split(self, outputs: dict[str, Tensor], size: int) -> list[Any]:
+        """Split a batch's outputs into one row (or one error) an input."""
+
+
+class Readiness(Protocol):
+    """What routing and the doors need to know of inference: can this version answer now?"""
+
+    def is_ready(self, backing: Backing) -> bool:
+        """True if at least one healthy Triton has the model version loaded."""
