@@ -110,9 +110,7 @@ def run_http(fd: int, settings: Settings) -> None:
     setup_logs()
     access_log = AccessLog(1) if settings.access_log else None
     draining = threading.Event()
-    app = create_app(
-        settings, metrics=Metrics(REGISTRY), draining=draining, access_log=access_log
-    )
+    app = create_app(settings, metrics=Metrics(REGISTRY), draining=draining, access_log=access_log)
     try:
         _serve(app, fd, settings, draining)
     finally:
@@ -146,6 +144,6 @@ def _serve(app: ASGIApp, fd: int, settings: Settings, draining: threading.Event)
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
     listener = socket.socket(fileno=fd)
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - the method takes no keyword
     server = Server(config, draining, settings.drain_delay_s)
     server.run(sockets=[listener])

@@ -250,7 +250,7 @@ class Coalescer(Generic[Item, Result]):
             results = await self._run([member.item for member in batch], deadline)
         except asyncio.CancelledError:
             results = [Closed()] * len(batch)
-        except Exception as error:  # noqa: BLE001 - every member has to hear of it
+        except Exception as error:
             results = [error] * len(batch)
         for member, result in zip(batch, results, strict=True):
             if member.future.done():

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import redis.asyncio as redis
-from msgspec import Struct
 from redis.exceptions import RedisError
 
 from control_plane.contracts.check import disagreements
+from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.repository import Reading, read_repository
 from control_plane.inference.lane import CallReport
 from control_plane.inference.lanes import Lanes, LaneSpec
@@ -22,29 +22,14 @@ from control_plane.inference.triton import TritonBackend
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Catalog, CatalogEntry
 from control_plane.routing.selection import Router
+from control_plane.services import Services
 from control_plane.settings import Settings
 from control_plane.telemetry.metrics import Metrics
-from control_plane.types import Life, ModelRef
+from control_plane.types import Life, ModelRef, ModelSignature
 
 log = logging.getLogger(__name__)
 
 GAUGE_INTERVAL_S = 1.0
-
-
-class Services(Struct, frozen=True):
-    """What the doors work with.
-
-    Attributes:
-        settings: As they were read at the start.
-        pipeline: Takes requests through the stages.
-        records: The system of record.
-        metrics: Where calls and requests are counted.
-    """
-
-    settings: Settings
-    pipeline: Pipeline
-    records: redis.Redis
-    metrics: Metrics
 
 
 @asynccontextmanager
@@ -76,8 +61,8 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
     services = Services(
         settings=settings,
         pipeline=Pipeline(contracts, Router(catalog), lanes),
-        records=records,
         metrics=metrics,
+        records_up=partial(_answers, records),
     )
     gauges = asyncio.create_task(_gauges(services))
     try:
@@ -89,11 +74,11 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         await records.aclose()
 
 
-async def records_up(services: Services) -> bool:
-    """True if the system of record answers within a second."""
+async def _answers(server: redis.Redis) -> bool:
+    """True if a Valkey answers within a second."""
     with suppress(RedisError, OSError, TimeoutError):
         async with asyncio.timeout(1.0):
-            return bool(await services.records.ping())
+            return bool(await server.ping())
     return False
 
 
@@ -109,9 +94,12 @@ def _lanes(settings: Settings, reading: Reading, pool: BackendPool, metrics: Met
     def report(ref: ModelRef, call: CallReport) -> None:
         metrics.call(ref, call.size, call.seconds, ok=call.ok)
 
+    def differences(compiled: CompiledContract, signature: ModelSignature) -> list[str]:
+        return [found.message for found in disagreements(compiled, signature)]
+
     specs = {
         compiled.backing: LaneSpec(
-            ref=compiled.ref, codec=compiled.codec, disagreements=partial(disagreements, compiled)
+            ref=compiled.ref, codec=compiled.codec, disagreements=partial(differences, compiled)
         )
         for compiled in reading.contracts
     }

@@ -22,40 +22,113 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     triton_urls: Annotated[
         tuple[Annotated[str, Meta(pattern=_TARGET)], ...],
-        Meta(min_length=1, max_length=64, description=(
-            "gRPC addresses of the Triton servers, `host:port`, comma separated. "
-            "Calls go to a healthy one with the fewest calls in flight.")),
-    ]  # fmt: skip
-    redis_url: Annotated[str, Meta(pattern=_REDIS, max_length=2048, description=(
-        "The system of record: a Valkey or Redis that syncs every write."))]  # fmt: skip
-    limits_redis_url: Annotated[str | None, Meta(description=(
-        "Counters and caches; by default the system of record."))] = None  # fmt: skip
-    model_repository: Annotated[str, Meta(min_length=1, max_length=4096, description=(
-        "Folder of the model repository whose contracts are served."))] = "model_repository"  # fmt: skip
-    default_model: Annotated[str | None, Meta(description=(
-        "The model of `POST /api/v1/predict` when the request names none. "
-        "Without it, the only model of the repository if there is just one."))] = None  # fmt: skip
-    max_body_bytes: Annotated[int, Meta(ge=1024, le=1_073_741_824, description=(
-        "Largest request body, bytes; counted before parsing, on chunked bodies too."))] = 1_048_576  # fmt: skip
-    max_waiting: Annotated[int, Meta(ge=1, le=1_000_000, description=(
-        "Requests that may wait for one model version in one process; "
-        "one more is answered 503 OVERLOADED."))] = 1024  # fmt: skip
-    calls_in_flight: Annotated[int, Meta(ge=1, le=256, description=(
-        "Calls to Triton in flight for one model version in one process and Triton server; "
-        "arrivals beyond them share the next call."))] = 2  # fmt: skip
-    health_interval_s: Annotated[float, Meta(ge=0.05, le=60, description=(
-        "Seconds between two looks at a Triton's health."))] = 0.5  # fmt: skip
-    health_timeout_s: Annotated[float, Meta(ge=0.05, le=60, description=(
-        "Seconds after which a Triton that does not answer counts as down."))] = 1.0  # fmt: skip
-    drain_s: Annotated[float, Meta(ge=0, le=3600, description=(
-        "Seconds that requests in flight get to finish after a stop was asked for."))] = 20.0  # fmt: skip
-    drain_delay_s: Annotated[float, Meta(ge=0, le=300, description=(
-        "Seconds between `/ready` turning 503 and the end of accepting connections, "
-        "so that load balancers notice first."))] = 0.0  # fmt: skip
-    keep_alive_s: Annotated[int, Meta(ge=1, le=3600, description=(
-        "Seconds that an idle client connection is kept."))] = 75  # fmt: skip
-    access_log: Annotated[bool, Meta(description=(
-        "Write one JSON line a request to standard output."))] = True  # fmt: skip
+        Meta(
+            min_length=1,
+            max_length=64,
+            description=(
+                "gRPC addresses of the Triton servers, `host:port`, comma separated. "
+                "Calls go to a healthy one with the fewest calls in flight."
+            ),
+        ),
+    ]
+    redis_url: Annotated[
+        str,
+        Meta(
+            pattern=_REDIS,
+            max_length=2048,
+            description=("The system of record: a Valkey or Redis that syncs every write."),
+        ),
+    ]
+    limits_redis_url: Annotated[
+        str | None, Meta(description=("Counters and caches; by default the system of record."))
+    ] = None
+    model_repository: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=4096,
+            description=("Folder of the model repository whose contracts are served."),
+        ),
+    ] = "model_repository"
+    default_model: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "The model of `POST /api/v1/predict` when the request names none. "
+                "Without it, the only model of the repository if there is just one."
+            )
+        ),
+    ] = None
+    max_body_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=1_073_741_824,
+            description=(
+                "Largest request body, bytes; counted before parsing, on chunked bodies too."
+            ),
+        ),
+    ] = 1_048_576
+    max_waiting: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description=(
+                "Requests that may wait for one model version in one process; "
+                "one more is answered 503 OVERLOADED."
+            ),
+        ),
+    ] = 1024
+    calls_in_flight: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description=(
+                "Calls to Triton in flight for one model version in one process and Triton server; "
+                "arrivals beyond them share the next call."
+            ),
+        ),
+    ] = 2
+    health_interval_s: Annotated[
+        float, Meta(ge=0.05, le=60, description=("Seconds between two looks at a Triton's health."))
+    ] = 0.5
+    health_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0.05,
+            le=60,
+            description=("Seconds after which a Triton that does not answer counts as down."),
+        ),
+    ] = 1.0
+    drain_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description=(
+                "Seconds that requests in flight get to finish after a stop was asked for."
+            ),
+        ),
+    ] = 20.0
+    drain_delay_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=300,
+            description=(
+                "Seconds between `/ready` turning 503 and the end of accepting connections, "
+                "so that load balancers notice first."
+            ),
+        ),
+    ] = 0.0
+    keep_alive_s: Annotated[
+        int, Meta(ge=1, le=3600, description=("Seconds that an idle client connection is kept."))
+    ] = 75
+    access_log: Annotated[
+        bool, Meta(description=("Write one JSON line a request to standard output."))
+    ] = True
 
     @property
     def limits_url(self) -> str:
@@ -143,6 +216,8 @@ def describe() -> list[dict[str, str]]:
 
 
 def _range(schema: dict[str, Any]) -> str:
-    kinds = schema.get("type") or "/".join(option.get("type", "?") for option in schema.get("anyOf", []))
+    kinds = schema.get("type") or "/".join(
+        option.get("type", "?") for option in schema.get("anyOf", [])
+    )
     low, high = schema.get("minimum"), schema.get("maximum")
     return f"{kinds}, {low} to {high}" if low is not None else str(kinds)

@@ -44,6 +44,25 @@ class Version(Struct, frozen=True, order=True):
         return f"v{self.major}.{self.minor}.{self.patch}"
 
 
+class FileFault(Struct, frozen=True, order=True):
+    """One fault of a model's files.
+
+    Attributes:
+        file: Path of the file within the model repository.
+        line: Line number from 1; 0 if the whole file is meant.
+        message: What is wrong.
+        remedy: What to do about it.
+    """
+
+    file: str
+    line: int
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}. {self.remedy}"
+
+
 class Life(StrEnum):
     """How far a model version may be trusted, from birth to retirement."""
 

@@ -8,9 +8,9 @@ from litestar import Response, get
 from litestar.datastructures import State
 from msgspec import Struct
 
-from control_plane.lifespan import Services
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
+from control_plane.services import Services
 from control_plane.types import ModelRef, Version
 
 

@@ -11,12 +11,13 @@ import time
 from typing import Any
 
 from litestar import Litestar
+from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from control_plane.api import predict, render
 from control_plane.api.request import ClientGone, read_headers
 from control_plane.errors import TidegateError
-from control_plane.lifespan import Services
+from control_plane.services import Services
 from control_plane.telemetry.access_log import AccessLog
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import client_request_id, new_request_id
@@ -44,7 +45,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event stream, as ASGI asks."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self.litestar(scope, receive, send)
             return
         services = self._services
@@ -88,8 +89,8 @@ class Front:
             raise
         except Exception:
             log.exception("request failed", extra={"request_id": exchange.request_id})
-            error = TidegateError("The server failed")
-            status, body, answer_headers = _failed(error, exchange, headers)
+            failure = TidegateError("The server failed")
+            status, body, answer_headers = _failed(failure, exchange, headers)
         exchange.status = status
         answer_headers += render.exchange_headers(exchange)
         answer_headers.append((b"content-length", str(len(body)).encode()))
@@ -116,9 +117,7 @@ class Front:
 
 def _open(scope: HTTPScope) -> Exchange:
     own = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
-    return Exchange(
-        new_request_id(), client_request_id(own), scope["method"], time.perf_counter()
-    )
+    return Exchange(new_request_id(), client_request_id(own), scope["method"], time.perf_counter())
 
 
 def _failed(

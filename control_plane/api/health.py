@@ -6,7 +6,7 @@ from litestar import Response, get
 from litestar.datastructures import State
 from msgspec import Struct
 
-from control_plane.lifespan import Services, records_up
+from control_plane.services import Services
 
 
 class Alive(Struct, frozen=True):
@@ -67,7 +67,7 @@ async def ready(state: State) -> Response[Ready]:
     body = Ready(
         status="draining" if state.draining.is_set() else "ready" if able else "unready",
         model_loaded=bool(models) and all(line.ready for line in models),
-        records="up" if await records_up(services) else "down",
+        records="up" if await services.records_up() else "down",
         models=models,
     )
     headers = {"cache-control": "no-store"} | ({} if able else {"retry-after": "1"})

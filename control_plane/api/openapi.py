@@ -73,9 +73,7 @@ def document(pipeline: Pipeline) -> Schema:
 def _default_paths(pipeline: Pipeline, model: Model) -> Schema:
     versions = [pipeline.contracts[ModelRef(model.name, v)] for v in model.versions]
     paths: Schema = {
-        f"/api/v{major}/predict": {
-            "post": _predict_operation(model, versions, major, default=True)
-        }
+        f"/api/v{major}/predict": {"post": _predict_operation(model, versions, major, default=True)}
         for major in (1, 2)
     }
     operation = _predict_operation(model, versions, 1, default=True)
@@ -162,7 +160,9 @@ def _parameters() -> list[Schema]:
 
 def _version_schemas(compiled: CompiledContract) -> Schema:
     flat, data = compiled.answers.kind.schemas()
-    inputs = _rebased(compiled.inputs.schema, f"#/components/schemas/{_schema_name(compiled, 'Inputs')}")
+    inputs = _rebased(
+        compiled.inputs.schema, f"#/components/schemas/{_schema_name(compiled, 'Inputs')}"
+    )
     model, version = compiled.ref.name, str(compiled.ref.version)
     return {
         _schema_name(compiled, "Inputs"): inputs,
@@ -191,12 +191,7 @@ def _version_schemas(compiled: CompiledContract) -> Schema:
                     }
                 ),
                 "usage": _object({"units": {"type": "integer", "minimum": 0}}),
-                "timing": _object(
-                    dict.fromkeys(
-                        ("admission_ms", "queue_ms", "inference_ms"),
-                        {"type": "number", "minimum": 0},
-                    )
-                ),
+                "timing": _object(dict.fromkeys(_STAGES, _MILLISECONDS)),
                 "warnings": {
                     "type": "array",
                     "items": _object({"code": {"type": "string"}, "message": {"type": "string"}}),
@@ -207,6 +202,8 @@ def _version_schemas(compiled: CompiledContract) -> Schema:
     }
 
 
+_MILLISECONDS: Final = {"type": "number", "minimum": 0}
+_STAGES: Final = ("admission_ms", "queue_ms", "inference_ms")
 _REQUEST_ID: Final = {"type": "string", "pattern": "^req_[0-9a-f]{32}$"}
 
 

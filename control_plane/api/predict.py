@@ -22,8 +22,8 @@ from control_plane.api.request import (
     read_timeout_ms,
 )
 from control_plane.errors import TidegateError
-from control_plane.lifespan import Services
 from control_plane.pipeline import PredictCall
+from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
 
 MEDIA_TYPES: Final = {

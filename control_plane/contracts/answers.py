@@ -110,7 +110,9 @@ class Classification(AnswerKind):
             }
         probabilities = {
             "type": "object",
-            "properties": {label: {"type": "number", "minimum": 0, "maximum": 1} for label in labels},
+            "properties": {
+                label: {"type": "number", "minimum": 0, "maximum": 1} for label in labels
+            },
             "required": labels,
             "additionalProperties": False,
             "description": "The probability of every label",
@@ -211,7 +213,10 @@ class AnswerDecoder:
         for index in range(size):
             if all(finite is None or finite[index] for _, finite in columns):
                 rows.append(
-                    {name: values[index] for name, (values, _) in zip(self.outputs, columns, strict=True)}
+                    {
+                        name: values[index]
+                        for name, (values, _) in zip(self.outputs, columns, strict=True)
+                    }
                 )
             else:
                 rows.append(ModelFailed("The model gave a number that is not finite"))

@@ -5,6 +5,7 @@ All checks that need no Triton are here; ``check`` compares with Triton's side.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 from typing import Any, Final
 
@@ -15,10 +16,10 @@ from control_plane.contracts.answers import Answer, AnswerDecoder, Codec, Row
 from control_plane.contracts.document import Contract, TensorSpec
 from control_plane.contracts.inputs import DIALECT, InputSchema
 from control_plane.contracts.reader import read_contract
-from control_plane.contracts.source import ContractFault, FaultyContract, Source
+from control_plane.contracts.source import FaultyContract, Source
 from control_plane.contracts.tensors import JSON_TYPES
 from control_plane.errors import InvalidInput
-from control_plane.types import Backing, EncodedInput, ModelRef, Version
+from control_plane.types import Backing, EncodedInput, FileFault, ModelRef, Version
 
 Path = list[str | int]
 _FREE: Final = frozenset({"number", "integer", "string", "boolean", "array", "object", "null"})
@@ -90,9 +91,7 @@ def compile_contract(
     return compiled
 
 
-def _input_schema(
-    source: Source, contract: Contract
-) -> tuple[dict[str, Any], list[ContractFault]]:
+def _input_schema(source: Source, contract: Contract) -> tuple[dict[str, Any], list[FileFault]]:
     """The closed schema of the inputs, and what is wrong with it."""
     schema = {"type": "object", **contract.inputs}
     schema.setdefault("additionalProperties", False)
@@ -113,7 +112,7 @@ def _input_schema(
 _SCHEMA: Final = "`inputs` is JSON Schema 2020-12"
 
 
-def _closed(source: Source, schema: dict[str, Any]) -> list[ContractFault]:
+def _closed(source: Source, schema: dict[str, Any]) -> list[FileFault]:
     faults = []
     if schema["type"] != "object":
         faults.append(source.fault(["inputs", "type"], "inputs are an object", "Leave `type` out"))
@@ -129,9 +128,9 @@ def _closed(source: Source, schema: dict[str, Any]) -> list[ContractFault]:
     return faults
 
 
-def _references(source: Source, node: Any, path: Path) -> list[ContractFault]:
+def _references(source: Source, node: Any, path: Path) -> list[FileFault]:
     """Faults of references that leave the document, and of ids, which would move their base."""
-    faults: list[ContractFault] = []
+    faults: list[FileFault] = []
     if isinstance(node, dict):
         for key in ("$ref", "$dynamicRef"):
             if isinstance(node.get(key), str) and not node[key].startswith("#"):
@@ -139,28 +138,33 @@ def _references(source: Source, node: Any, path: Path) -> list[ContractFault]:
                 faults.append(source.fault([*path, key], "a reference leaves the file", remedy))
         if isinstance(node.get("$id"), str):
             faults.append(source.fault([*path, "$id"], "inputs have no $id", "Leave it out"))
-    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, child in children:
-        faults += _references(source, child, [*path, key])
+    for step, child in _children(node):
+        faults += _references(source, child, [*path, step])
     return faults
 
 
-def _default_faults(source: Source, schema: dict[str, Any]) -> list[ContractFault]:
+def _children(node: Any) -> Iterable[tuple[str | int, Any]]:
+    if isinstance(node, dict):
+        return node.items()
+    return enumerate(node) if isinstance(node, list) else ()
+
+
+def _default_faults(source: Source, schema: dict[str, Any]) -> list[FileFault]:
     faults = []
     for name, spec in schema["properties"].items():
         if isinstance(spec, dict) and "default" in spec:
             single = {**spec, "$defs": schema.get("$defs", {})}
-            if not jsonschema_rs.Draft202012Validator(single, offline=True).is_valid(spec["default"]):
+            validator = jsonschema_rs.Draft202012Validator(single, offline=True)
+            if not validator.is_valid(spec["default"]):
                 path: Path = ["inputs", "properties", name, "default"]
-                faults.append(source.fault(path, f"the default of {name} violates its own schema",
-                                           "Choose a default that a client could send"))  # fmt: skip
+                message = f"the default of {name} violates its own schema"
+                remedy = "Choose a default that a client could send"
+                faults.append(source.fault(path, message, remedy))
     return faults
 
 
-def _tensor_faults(
-    source: Source, contract: Contract, schema: dict[str, Any]
-) -> list[ContractFault]:
-    faults: list[ContractFault] = []
+def _tensor_faults(source: Source, contract: Contract, schema: dict[str, Any]) -> list[FileFault]:
+    faults: list[FileFault] = []
     for name, spec in contract.tensors.items():
         path: Path = ["tensors", name]
         for field in spec.source if isinstance(spec.source, list) else [spec.source]:
@@ -171,7 +175,7 @@ def _tensor_faults(
 
 def _field_faults(
     source: Source, path: Path, field: str, spec: TensorSpec, schema: dict[str, Any]
-) -> list[ContractFault]:
+) -> list[FileFault]:
     found = schema["properties"].get(field)
     if found is None:
         known = ", ".join(sorted(schema["properties"]))
@@ -189,7 +193,7 @@ def _field_faults(
     return []
 
 
-def _shape_faults(source: Source, path: Path, spec: TensorSpec) -> list[ContractFault]:
+def _shape_faults(source: Source, path: Path, spec: TensorSpec) -> list[FileFault]:
     where: Path = [*path, "shape"]
     if any(size == 0 for size in spec.shape):
         return [source.fault(where, "a dimension of 0 holds nothing", "Use 1 or more, or -1")]
@@ -238,9 +242,9 @@ def _type_of(value: object) -> str:
     return "null" if value is None else "object"
 
 
-def _answer_faults(source: Source, contract: Contract) -> list[ContractFault]:
+def _answer_faults(source: Source, contract: Contract) -> list[FileFault]:
     answer = contract.answer
-    faults: list[ContractFault] = []
+    faults: list[FileFault] = []
 
     def fault(field: str, message: str, remedy: str) -> None:
         faults.append(source.fault(["answer", field], message, remedy))
@@ -263,7 +267,7 @@ def _answer_faults(source: Source, contract: Contract) -> list[ContractFault]:
     return faults
 
 
-def _threshold_faults(source: Source, contract: Contract) -> list[ContractFault]:
+def _threshold_faults(source: Source, contract: Contract) -> list[FileFault]:
     name = contract.answer.threshold
     if name is None:
         return []
@@ -286,7 +290,7 @@ def _threshold_faults(source: Source, contract: Contract) -> list[ContractFault]
     return [source.fault(where, f"{name} is no input from 0 to 1 with a default", remedy)]
 
 
-def _example_faults(source: Source, compiled: CompiledContract) -> list[ContractFault]:
+def _example_faults(source: Source, compiled: CompiledContract) -> list[FileFault]:
     faults = []
     for index, example in enumerate(compiled.contract.examples):
         try:

@@ -9,7 +9,8 @@ import jsonschema_rs
 import msgspec
 
 from control_plane.contracts.document import Contract, schema
-from control_plane.contracts.source import ContractFault, FaultyContract, Source
+from control_plane.contracts.source import FaultyContract, Source
+from control_plane.types import FileFault
 
 REMEDY = "docs/contract.md shows what each field takes"
 
@@ -41,7 +42,7 @@ def _leaves(data: dict[str, Any]) -> list[Any]:
     try:
         return list(_validator().iter_errors(data))
     except ValueError as error:
-        fault = ContractFault("contract.yaml", 0, f"cannot be checked: {error}", REMEDY)
+        fault = FileFault("contract.yaml", 0, f"cannot be checked: {error}", REMEDY)
         raise FaultyContract([fault]) from error
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from control_plane.contracts.compiler import CompiledContract, compile_contract
-from control_plane.contracts.source import ContractFault, FaultyContract, Source
-from control_plane.types import Backing, ModelRef
+from control_plane.contracts.source import FaultyContract, Source
+from control_plane.types import Backing, FileFault, ModelRef
 
 CONTRACT = "contract.yaml"
 CARD = "card.yaml"
@@ -29,7 +29,7 @@ class Reading(Struct, frozen=True):
     """
 
     contracts: list[CompiledContract]
-    faults: list[ContractFault]
+    faults: list[FileFault]
 
 
 def read_repository(root: Path) -> Reading:
@@ -46,11 +46,11 @@ def read_repository(root: Path) -> Reading:
         if not root.is_dir():
             raise NotADirectoryError
     except OSError as error:
-        fault = ContractFault(str(root), 0, "is no folder that can be read",
-                              "Point TIDEGATE_MODEL_REPOSITORY at a Triton model repository")  # fmt: skip
+        remedy = "Point TIDEGATE_MODEL_REPOSITORY at a Triton model repository"
+        fault = FileFault(str(root), 0, "is no folder that can be read", remedy)
         raise FaultyContract([fault]) from error
     contracts: list[CompiledContract] = []
-    faults: list[ContractFault] = []
+    faults: list[FileFault] = []
     for file in files:
         try:
             contracts.append(_compile(file, root))
@@ -66,7 +66,7 @@ def _compile(file: Path, root: Path) -> CompiledContract:
     if not (version.isascii() and version.isdigit() and version == str(int(version)) != "0"):
         remedy = "Name the folder 1, 2, …: Triton ignores others"
         message = f"the folder {version} is no Triton version"
-        raise FaultyContract([ContractFault(name, 0, message, remedy)])
+        raise FaultyContract([FileFault(name, 0, message, remedy)])
     card = file.with_name(CARD)
     return compile_contract(
         Source.read(file, name),
@@ -77,14 +77,14 @@ def _compile(file: Path, root: Path) -> CompiledContract:
 
 def _unique(
     contracts: list[CompiledContract],
-) -> tuple[list[CompiledContract], list[ContractFault]]:
+) -> tuple[list[CompiledContract], list[FileFault]]:
     """Leave out every version that two directories claim: which is meant, nobody can say."""
     claims: dict[ModelRef, list[CompiledContract]] = defaultdict(list)
     for compiled in contracts:
         claims[compiled.ref].append(compiled)
     unique = [claim[0] for claim in claims.values() if len(claim) == 1]
     faults = [
-        ContractFault(
+        FileFault(
             f"{compiled.backing}/{CONTRACT}", 0,
             f"{ref} is claimed by {' and '.join(str(other.backing) for other in claim)}",
             "Give each directory a version of its own",

@@ -6,30 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from control_plane.types import FileFault
+
 MAX_BYTES = 1_048_576
-
-
-class ContractFault(Struct, frozen=True, order=True):
-    """One fault of a model's files.
-
-    Attributes:
-        file: Path of the file, as the reader was given it.
-        line: Line number from 1; 0 if the whole file is meant.
-        message: What is wrong.
-        remedy: What to do about it.
-    """
-
-    file: str
-    line: int
-    message: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}. {self.remedy}"
 
 
 class FaultyContract(Exception):
@@ -39,7 +21,7 @@ class FaultyContract(Exception):
         faults: Everything that is wrong with it, at least one.
     """
 
-    def __init__(self, faults: list[ContractFault]) -> None:
+    def __init__(self, faults: list[FileFault]) -> None:
         super().__init__("; ".join(str(fault) for fault in faults))
         self.faults = faults
 
@@ -76,11 +58,11 @@ class Source:
         """
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise FaultyContract([ContractFault(name, 0, "larger than 1 MiB", "Shorten it")])
+                raise FaultyContract([FileFault(name, 0, "larger than 1 MiB", "Shorten it")])
             return cls(name, path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
-            fault = ContractFault(name, 0, f"cannot be read: {reason}", "Make it readable UTF-8")
+            fault = FileFault(name, 0, f"cannot be read: {reason}", "Make it readable UTF-8")
             raise FaultyContract([fault]) from error
 
     def line(self, path: Sequence[str | int]) -> int:
@@ -95,13 +77,13 @@ class Source:
             node = node[step]
         return line
 
-    def fault(self, path: Sequence[str | int], message: str, remedy: str) -> ContractFault:
+    def fault(self, path: Sequence[str | int], message: str, remedy: str) -> FileFault:
         """A fault at a path of the document."""
-        return ContractFault(self.file, self.line(path), message, remedy)
+        return FileFault(self.file, self.line(path), message, remedy)
 
     def _unreadable(self, line: int, message: str) -> FaultyContract:
         remedy = "Correct the YAML: see the example in docs/contract.md"
-        return FaultyContract([ContractFault(self.file, line, f"no valid YAML: {message}", remedy)])
+        return FaultyContract([FileFault(self.file, line, f"no valid YAML: {message}", remedy)])
 
 
 def _position(node: Any, step: str | int) -> int | None:

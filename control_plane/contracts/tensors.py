@@ -24,10 +24,8 @@ FORMATS: Final = {
 JSON_TYPES: Final = {
     "BOOL": {"boolean"},
     "BYTES": {"string"},
-    **dict.fromkeys(["FP16", "FP32", "FP64"], {"number", "integer"}),
-    **dict.fromkeys(
-        ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"], {"integer"}
-    ),
+    **{f"FP{bits}": {"number", "integer"} for bits in (16, 32, 64)},
+    **{f"{kind}{bits}": {"integer"} for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)},
 }
 
 RANGES: Final = {
@@ -85,9 +83,7 @@ class TensorCodec:
 
 
 def _refuse(path: list[str | int], issue: str, value: object = None) -> InvalidInput:
-    fault = Fault(
-        field=field_name(path), issue=issue, path=pointer(path), received=echo(value)
-    )
+    fault = Fault(field=field_name(path), issue=issue, path=pointer(path), received=echo(value))
     return InvalidInput([fault])
 
 

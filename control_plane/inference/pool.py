@@ -56,9 +56,7 @@ class BackendPool:
     async def start(self) -> None:
         """Look at every server once, then keep watching."""
         await asyncio.gather(*[self.look(endpoint) for endpoint in self.endpoints])
-        self._watchers = [
-            asyncio.create_task(self._watch(endpoint)) for endpoint in self.endpoints
-        ]
+        self._watchers = [asyncio.create_task(self._watch(endpoint)) for endpoint in self.endpoints]
 
     async def close(self) -> None:
         """Stop watching and close every connection."""

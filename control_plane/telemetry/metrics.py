@@ -109,6 +109,6 @@ def exposition(registry: CollectorRegistry) -> bytes:
     """The text that Prometheus scrapes; of all processes if they share a folder."""
     if prometheus_values.ValueClass.__name__ == "MmapedValue":
         merged = CollectorRegistry()
-        MultiProcessCollector(merged)
+        MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
         return generate_latest(merged)
     return generate_latest(registry)

@@ -1,0 +1,27 @@
+"""What the doors work with, built by ``lifespan``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from control_plane.pipeline import Pipeline
+from control_plane.settings import Settings
+from control_plane.telemetry.metrics import Metrics
+
+
+class Services(Struct, frozen=True):
+    """The services of one process.
+
+    Attributes:
+        settings: As they were read at the start.
+        pipeline: Takes requests through the stages.
+        metrics: Where calls and requests are counted.
+        records_up: Whether the system of record answers, within a second.
+    """
+
+    settings: Settings
+    pipeline: Pipeline
+    metrics: Metrics
+    records_up: Callable[[], Awaitable[bool]]
