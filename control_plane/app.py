@@ -22,6 +22,7 @@ from control_plane.admin.metrics import metrics
 from control_plane.api import catalog, health, openapi, reference
 from control_plane.api.errors import on_error
 from control_plane.api.front import Front
+from control_plane.api.wire import EnvelopeProtocol
 from control_plane.errors import InvalidParameter
 from control_plane.lifespan import open_services
 from control_plane.settings import Settings
@@ -130,7 +131,7 @@ def run_admin(fd: int, settings: Settings) -> None:
 def _serve(app: ASGIApp, fd: int, settings: Settings, draining: threading.Event) -> None:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=EnvelopeProtocol,
         loop="uvloop",
         ws="none",
         lifespan="on",

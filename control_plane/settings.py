@@ -40,7 +40,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ]
     limits_redis_url: Annotated[
-        str | None, Meta(description=("Counters and caches; by default the system of record."))
+        Annotated[str, Meta(pattern=_REDIS, max_length=2048)] | None,
+        Meta(description="Counters and caches; by default the system of record."),
     ] = None
     model_repository: Annotated[
         str,
@@ -51,7 +52,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = "model_repository"
     default_model: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$")] | None,
         Meta(
             description=(
                 "The model of `POST /api/v1/predict` when the request names none. "
@@ -203,7 +204,7 @@ def describe() -> list[dict[str, str]]:
     rows = []
     for field in msgspec.structs.fields(Settings):
         schema = msgspec.json.schema(field.type)
-        default = "required" if field.required else repr(field.default)
+        default = "required" if field.required else msgspec.json.encode(field.default).decode()
         rows.append(
             {
                 "variable": PREFIX + field.name.upper(),
@@ -216,8 +217,6 @@ def describe() -> list[dict[str, str]]:
 
 
 def _range(schema: dict[str, Any]) -> str:
-    kinds = schema.get("type") or "/".join(
-        option.get("type", "?") for option in schema.get("anyOf", [])
-    )
+    kinds = schema.get("type") or " or ".join(option["type"] for option in schema["anyOf"])
     low, high = schema.get("minimum"), schema.get("maximum")
     return f"{kinds}, {low} to {high}" if low is not None else str(kinds)

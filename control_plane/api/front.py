@@ -35,6 +35,8 @@ class Front:
     def __init__(self, litestar: Litestar, access_log: AccessLog | None) -> None:
         """Wrap an application.
 
+        What answers GET answers HEAD, too: the server leaves the body out.
+
         Args:
             litestar: Its lifespan leaves :class:`Services` in ``state.services``.
             access_log: Told of every request; None for no log.
@@ -109,6 +111,8 @@ class Front:
                 message["headers"] = [*message["headers"], *render.exchange_headers(exchange)]
             await send(message)
 
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
         await self.litestar(scope, receive, send_with_ids)
         template = scope.get("path_template")
         if template:

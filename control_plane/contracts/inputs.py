@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import jsonschema_rs
+import msgspec
 
 from control_plane.errors import Fault, InvalidInput
 
@@ -174,8 +175,13 @@ def _described(keyword: str, value: Any, instance: Any) -> tuple[str, dict[str, 
         return issue, {"received_type": json_type(instance)}
     if keyword == "enum":
         allowed = list(value)[:20]
-        issue = f"must be one of {', '.join(map(str, allowed))}"
+        issue = f"must be one of {', '.join(map(_shown, allowed))}"
         return issue, {"received": echo(instance), "allowed": allowed}
     if keyword in _BOUNDS:
-        return _BOUNDS[keyword].format(value), {"received": echo(instance)}
+        return _BOUNDS[keyword].format(_shown(value)), {"received": echo(instance)}
     return f"violates the schema's {keyword}", {"received": echo(instance)}
+
+
+def _shown(value: object) -> str:
+    """A value of a schema as a reader of JSON writes it."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -10,6 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client import values as prometheus_values
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from control_plane.telemetry.exchange import Exchange
@@ -78,6 +79,21 @@ class Metrics:
             registry=registry,
         )
         self._series: dict[tuple[str, str, str, int], Histogram] = {}
+
+    def families(self) -> list[tuple[Metric, tuple[str, ...]]]:
+        """Every metric with its labels, for the documentation."""
+        collectors = (
+            self._requests,
+            self._errors,
+            self._call_inputs,
+            self._call_seconds,
+            self._waiting,
+            self._ready,
+            self._faults,
+        )
+        return [
+            (next(iter(collector.describe())), collector._labelnames) for collector in collectors
+        ]
 
     def request(self, exchange: Exchange, seconds: float) -> None:
         """Count a finished request."""
