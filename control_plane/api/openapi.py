@@ -8,16 +8,28 @@ import msgspec
 
 from control_plane import __version__
 from control_plane.api import catalog, health
+from control_plane.api.openapi_parts import (
+    ID_HEADERS,
+    REQUEST_ID,
+    Schema,
+    closed_object,
+    error_response,
+    error_schema,
+    fixed_paths,
+    header_objects,
+    problem_schema,
+    ref,
+)
 from control_plane.api.predict import MEDIA_TYPES
 from control_plane.contracts.compiler import CompiledContract
-from control_plane.contracts.envelope import PROPERTIES
+from control_plane.contracts.envelope import OFFERED_OPTIONS
 from control_plane.contracts.inputs import DIALECT
-from control_plane.errors import CATALOGUE, Fault
+from control_plane.errors import Fault
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
+from control_plane.routing.selection import selectors
 from control_plane.types import ModelRef
 
-Schema = dict[str, Any]
 _REF: Final = "#/components/schemas/{name}"
 _VIEWS: Final = (
     health.Alive,
@@ -29,28 +41,32 @@ _VIEWS: Final = (
     Fault,
 )
 _PREDICT_STATUSES: Final = (400, 404, 405, 410, 413, 415, 422, 500, 501, 502, 503, 504)
-_HEADERS: Final = {
-    "X-Request-ID": "Id of this request, minted by the server",
-    "X-Client-Request-ID": "The client's own X-Request-ID, if it was well formed",
+_PREDICT_HEADERS: Final = {
+    **ID_HEADERS,
+    "X-Model-Version": "The version that answered",
+    "Server-Timing": "Milliseconds of admission, queue and inference",
+    "X-Warnings": "What to know of the answer (RFC 8941 list)",
 }
 
 
 def document(pipeline: Pipeline) -> Schema:
     """The document for the models of a pipeline."""
     _, views = msgspec.json.schema_components(_VIEWS, ref_template=_REF)
-    schemas: Schema = {**views, "Error": _error_schema(), "Problem": _problem_schema()}
-    paths: Schema = _fixed_paths()
-    models = pipeline.router.catalog.models
-    for model in models.values():
-        versions = [pipeline.contracts[ModelRef(model.name, v)] for v in model.versions]
-        for compiled in versions:
-            schemas |= _version_schemas(compiled)
+    schemas: Schema = {**views, "Error": error_schema(), "Problem": problem_schema()}
+    paths: Schema = fixed_paths()
+    families = [_Family(pipeline, model) for model in pipeline.router.catalog.models.values()]
+    for family in families:
+        for compiled in family.versions:
+            schemas |= _version_schemas(compiled, family.selectors(compiled))
         for major in (1, 2):
-            path = f"/api/v{major}/models/{model.name}/predict"
-            paths[path] = {"post": _predict_operation(model, versions, major)}
-    default = models.get(pipeline.router.catalog.default_model or "")
-    if default is not None:
-        paths |= _default_paths(pipeline, default)
+            path = f"/api/v{major}/models/{family.name}/predict"
+            operation_id = f"predict_{family.name}_v{major}"
+            paths[path] = {"post": _predict_operation(operation_id, family, [], major)}
+    default = pipeline.router.catalog.default_model
+    for family in families:
+        if family.name == default:
+            others = [other for other in families if other is not family]
+            paths |= _default_paths(family, others)
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": DIALECT,
@@ -70,72 +86,93 @@ def document(pipeline: Pipeline) -> Schema:
     }
 
 
-def _default_paths(pipeline: Pipeline, model: Model) -> Schema:
-    versions = [pipeline.contracts[ModelRef(model.name, v)] for v in model.versions]
+class _Family:
+    """A model with the contracts of the versions that answer."""
+
+    def __init__(self, pipeline: Pipeline, model: Model) -> None:
+        self.name = model.name
+        self._selectors = selectors(model)
+        answering = sorted(set(self._selectors.values()))
+        self.versions = [pipeline.contracts[ModelRef(model.name, v)] for v in answering]
+        self.standard = pipeline.contracts[ModelRef(model.name, model.default)].contract
+
+    def selectors(self, compiled: CompiledContract) -> list[str]:
+        """What selects a version."""
+        return [name for name, v in self._selectors.items() if v == compiled.ref.version]
+
+    def all_selectors(self) -> list[str]:
+        """What selects any version."""
+        return list(self._selectors)
+
+
+def _default_paths(default: _Family, others: list[_Family]) -> Schema:
     paths: Schema = {
-        f"/api/v{major}/predict": {"post": _predict_operation(model, versions, major, default=True)}
+        f"/api/v{major}/predict": {
+            "post": _predict_operation(f"predict_v{major}", default, others, major)
+        }
         for major in (1, 2)
     }
-    operation = _predict_operation(model, versions, 1, default=True)
-    operation["operationId"] = "predict_negotiated"
+    operation = _predict_operation("predict", default, others, 1)
     operation["summary"] += "; the API major by Accept"
+    versions = [compiled for family in (default, *others) for compiled in family.versions]
     operation["responses"]["200"]["content"] = {
         media_type.decode(): {"schema": _answers(versions, major)}
         for major, media_type in MEDIA_TYPES.items()
     } | {"application/json": {"schema": _answers(versions, 1)}}
-    operation["responses"]["406"] = _error_response(406)
+    operation["responses"]["406"] = error_response(406)
     paths["/api/predict"] = {"post": operation}
     return paths
 
 
 def _predict_operation(
-    model: Model, versions: list[CompiledContract], major: int, *, default: bool = False
+    operation_id: str, family: _Family, others: list[_Family], major: int
 ) -> Schema:
-    standard = next(c for c in versions if c.ref.version == model.default)
-    name = "default" if default else model.name
-    statuses = (*_PREDICT_STATUSES,)
-    body = {
-        "schema": {"anyOf": [_ref(_schema_name(c, "Request")) for c in versions]},
-        "examples": {
-            f"{compiled.ref.version} {index}": {
-                "value": {"model_version": str(compiled.ref.version), "inputs": example}
-            }
-            for compiled in versions
-            for index, example in enumerate(compiled.contract.examples)
-        },
+    """The operation of a model, and of others that the body may name instead."""
+    requests = [ref(_schema_name(compiled, "Request")) for compiled in family.versions]
+    versions = list(family.versions)
+    names = family.all_selectors()
+    for other in others:
+        versions += other.versions
+        names += other.all_selectors()
+        requests += [
+            {"allOf": [ref(_schema_name(compiled, "Request"))], "required": ["model"]}
+            for compiled in other.versions
+        ]
+    examples = {
+        f"{compiled.ref.version} {index}": {
+            "value": {"model_version": str(compiled.ref.version), "inputs": example}
+        }
+        for compiled in family.versions
+        for index, example in enumerate(compiled.contract.examples)
     }
     return {
-        "operationId": f"predict_{name}_v{major}",
+        "operationId": operation_id,
         "tags": ["predictions"],
-        "summary": standard.contract.title,
-        "description": standard.contract.description or standard.contract.title,
-        "parameters": _parameters(),
-        "requestBody": {"required": True, "content": {"application/json": body}},
+        "summary": family.standard.title,
+        "description": family.standard.description or family.standard.title,
+        "parameters": _parameters(sorted(set(names))),
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"anyOf": requests}, "examples": examples}},
+        },
         "responses": {
             "200": {
                 "description": "The prediction",
-                "headers": _headers(
-                    {
-                        **_HEADERS,
-                        "X-Model-Version": "The version that answered",
-                        "Server-Timing": "Milliseconds of admission, queue and inference",
-                        "X-Warnings": "What to know of the answer (RFC 8941 list)",
-                    }
-                ),
+                "headers": header_objects(_PREDICT_HEADERS),
                 "content": {"application/json": {"schema": _answers(versions, major)}},
             },
-            **{str(status): _error_response(status) for status in statuses},
+            **{str(status): error_response(status) for status in _PREDICT_STATUSES},
         },
     }
 
 
-def _parameters() -> list[Schema]:
+def _parameters(names: list[str]) -> list[Schema]:
     return [
         {
             "name": "X-Model-Version",
             "in": "header",
             "description": "Exact version, prefix or alias; default: the latest stable version",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[ -~]+$"},
+            "schema": {"enum": names},
         },
         {
             "name": "X-Request-Timeout",
@@ -152,13 +189,13 @@ def _parameters() -> list[Schema]:
         {
             "name": "explain",
             "in": "query",
-            "description": "Explain the prediction; true means detailed",
-            "schema": {"enum": ["true", "false", "simple", "detailed"]},
+            "description": "Not offered yet",
+            "schema": {"const": "false"},
         },
     ]
 
 
-def _version_schemas(compiled: CompiledContract) -> Schema:
+def _version_schemas(compiled: CompiledContract, names: list[str]) -> Schema:
     flat, data = compiled.answers.kind.schemas()
     inputs = _rebased(
         compiled.inputs.schema, f"#/components/schemas/{_schema_name(compiled, 'Inputs')}"
@@ -168,35 +205,42 @@ def _version_schemas(compiled: CompiledContract) -> Schema:
         _schema_name(compiled, "Inputs"): inputs,
         _schema_name(compiled, "Request"): {
             "type": "object",
-            "properties": {**PROPERTIES, "inputs": _ref(_schema_name(compiled, "Inputs"))},
+            "properties": {
+                "model": {"const": model, "description": "Where the path names no model"},
+                "model_version": {"enum": names, "description": "Version, prefix or alias"},
+                "options": OFFERED_OPTIONS,
+                "inputs": ref(_schema_name(compiled, "Inputs")),
+            },
             "required": ["inputs"],
             "additionalProperties": False,
         },
-        _schema_name(compiled, "AnswerV1"): _object(
+        _schema_name(compiled, "AnswerV1"): closed_object(
             {
                 **flat,
                 "model": {"const": model},
                 "model_version": {"const": version},
-                "request_id": _REQUEST_ID,
+                "request_id": REQUEST_ID,
             }
         ),
-        _schema_name(compiled, "AnswerV2"): _object(
+        _schema_name(compiled, "AnswerV2"): closed_object(
             {
-                "data": _object(data),
-                "model": _object(
+                "data": closed_object(data),
+                "model": closed_object(
                     {
                         "name": {"const": model},
                         "version": {"const": version},
                         "rollout": {"type": ["string", "null"]},
                     }
                 ),
-                "usage": _object({"units": {"type": "integer", "minimum": 0}}),
-                "timing": _object(dict.fromkeys(_STAGES, _MILLISECONDS)),
+                "usage": closed_object({"units": {"type": "integer", "minimum": 0}}),
+                "timing": closed_object(dict.fromkeys(_STAGES, _MILLISECONDS)),
                 "warnings": {
                     "type": "array",
-                    "items": _object({"code": {"type": "string"}, "message": {"type": "string"}}),
+                    "items": closed_object(
+                        {"code": {"type": "string"}, "message": {"type": "string"}}
+                    ),
                 },
-                "request_id": _REQUEST_ID,
+                "request_id": REQUEST_ID,
             }
         ),
     }
@@ -204,7 +248,6 @@ def _version_schemas(compiled: CompiledContract) -> Schema:
 
 _MILLISECONDS: Final = {"type": "number", "minimum": 0}
 _STAGES: Final = ("admission_ms", "queue_ms", "inference_ms")
-_REQUEST_ID: Final = {"type": "string", "pattern": "^req_[0-9a-f]{32}$"}
 
 
 def _rebased(node: Any, base: str) -> Any:
@@ -222,143 +265,8 @@ def _rebased(node: Any, base: str) -> Any:
 
 
 def _answers(versions: list[CompiledContract], major: int) -> Schema:
-    return {"anyOf": [_ref(_schema_name(compiled, f"AnswerV{major}")) for compiled in versions]}
+    return {"anyOf": [ref(_schema_name(compiled, f"AnswerV{major}")) for compiled in versions]}
 
 
 def _schema_name(compiled: CompiledContract, part: str) -> str:
     return f"{compiled.ref.name}.{compiled.ref.version}.{part}"
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _object(properties: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _headers(names: dict[str, str]) -> Schema:
-    return {
-        name: {"description": text, "schema": {"type": "string"}} for name, text in names.items()
-    }
-
-
-def _error_response(status: int) -> Schema:
-    specs = {code: spec for code, spec in CATALOGUE.items() if spec.status == status}
-    lines = [f"`{code}`: {spec.summary} {spec.remedy}" for code, spec in specs.items()]
-    headers = dict(_HEADERS)
-    if status == 503:
-        headers["Retry-After"] = "Seconds to wait"
-    if status == 405:
-        headers["Allow"] = "Methods that the resource takes"
-    return {
-        "description": "\n\n".join(lines),
-        "headers": _headers(headers),
-        "content": {
-            "application/json": {"schema": _ref("Error")},
-            "application/problem+json": {"schema": _ref("Problem")},
-        },
-    }
-
-
-def _error_facts() -> Schema:
-    return {
-        "code": {"enum": sorted(CATALOGUE)},
-        "details": {"type": "object", "description": "The facts; of several faults the first"},
-        "errors": {"type": "array", "items": _ref("Fault"), "description": "Every fault"},
-        "request_id": _REQUEST_ID,
-        "timestamp": {"type": "string", "format": "date-time"},
-    }
-
-
-def _error_schema() -> Schema:
-    body = _object({**_error_facts(), "message": {"type": "string"}})
-    body["required"].remove("errors")
-    return {**_object({"error": body}), "description": "The envelope of every error"}
-
-
-def _problem_schema() -> Schema:
-    text = {"type": "string"}
-    body = _object(
-        {
-            **_error_facts(),
-            "type": text,
-            "title": text,
-            "status": {"type": "integer"},
-            "detail": text,
-            "instance": text,
-        }
-    )
-    body["required"].remove("errors")
-    return {**body, "description": "The same as RFC 9457"}
-
-
-def _fixed_paths() -> Schema:
-    model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
-    version = {
-        "name": "version",
-        "in": "query",
-        "description": "Exact version, prefix or alias; default: the latest stable version",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[ -~]+$"},
-    }
-    get = _get_operation
-    return {
-        "/healthz": get("healthz", "health", "The process runs", "Alive", ()),
-        "/ready": _ready_operation(),
-        "/api/v1/models": get("list_models", "models", "Every model", "ModelList", ()),
-        "/api/v1/models/{model}": get(
-            "get_model", "models", "One model with its versions", "ModelDetail", (404,), [model]
-        ),
-        "/api/v1/models/{model}/versions": get(
-            "list_versions", "models", "The versions of a model", "VersionList", (404,), [model]
-        ),
-        "/api/v1/models/{model}/schema": get(
-            "get_schema",
-            "models",
-            "What a version takes and gives",
-            "SchemaView",
-            (404, 410),
-            [model, version],
-        ),
-    }
-
-
-def _get_operation(
-    operation: str,
-    tag: str,
-    summary: str,
-    schema: str,
-    statuses: tuple[int, ...],
-    parameters: list[Schema] | None = None,
-) -> Schema:
-    return {
-        "get": {
-            "operationId": operation,
-            "tags": [tag],
-            "summary": summary,
-            "parameters": parameters or [],
-            "responses": {
-                "200": {
-                    "description": summary,
-                    "headers": _headers(_HEADERS),
-                    "content": {"application/json": {"schema": _ref(schema)}},
-                },
-                **{str(status): _error_response(status) for status in (400, *statuses, 405, 500)},
-            },
-        }
-    }
-
-
-def _ready_operation() -> Schema:
-    path = _get_operation("ready", "health", "Whether requests can be served", "Ready", ())
-    path["get"]["responses"]["503"] = {
-        "description": "Not now",
-        "headers": _headers({**_HEADERS, "Retry-After": "Seconds to wait"}),
-        "content": {"application/json": {"schema": _ref("Ready")}},
-    }
-    return path

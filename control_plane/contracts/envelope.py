@@ -9,7 +9,7 @@ from msgspec import Struct
 from control_plane.contracts.inputs import InputSchema, json_type
 from control_plane.errors import Fault, InvalidInput, MalformedRequest
 
-OPTIONS_SCHEMA: Final[dict[str, Any]] = {
+_OPTIONS: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
         "explain": {
@@ -25,7 +25,7 @@ OPTIONS_SCHEMA: Final[dict[str, Any]] = {
     },
     "additionalProperties": False,
 }
-PROPERTIES: Final[dict[str, Any]] = {
+_PROPERTIES: Final[dict[str, Any]] = {
     "model": {
         "type": "string",
         "maxLength": 63,
@@ -38,17 +38,28 @@ PROPERTIES: Final[dict[str, Any]] = {
         "pattern": "^(v[0-9]{1,6}([.][0-9]{1,6}){0,2}|[a-z][a-z0-9-]*)$",
         "description": "Exact version (v2.3.1), prefix (v2, v2.3) or alias (stable, latest)",
     },
-    "options": OPTIONS_SCHEMA,
+    "options": _OPTIONS,
 }
 _SCHEMA: Final = InputSchema(
     {
         "type": "object",
-        "properties": {**PROPERTIES, "inputs": {"type": "object"}},
+        "properties": {**_PROPERTIES, "inputs": {"type": "object"}},
         "required": ["inputs"],
         "additionalProperties": False,
     },
     base=(),
 )
+
+
+OFFERED_OPTIONS: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "explain": {"const": False, "default": False, "description": "Not offered yet"},
+        "async": {"const": False, "default": False, "description": "Not offered yet"},
+    },
+    "additionalProperties": False,
+}
+"""The options as OpenAPI shows them: what is known but not offered is answered 501."""
 
 
 class Envelope(Struct, frozen=True):

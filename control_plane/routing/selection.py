@@ -83,6 +83,20 @@ class Router:
         return Route(ModelRef(model.name, version), explicit=explicit)
 
 
+def selectors(model: Model) -> dict[str, Version]:
+    """Every exact version, prefix and alias of a model, and the version that it means."""
+    names = set(model.aliases)
+    for version in model.versions:
+        exact = str(version)
+        names |= {exact, exact.rpartition(".")[0], exact.partition(".")[0]}
+    found = {name: _select(model, name) for name in sorted(names)}
+    return {
+        name: version
+        for name, version in found.items()
+        if version is not None and model.lives[version] is not Life.RETIRED
+    }
+
+
 def _select(model: Model, selector: str) -> Version | None:
     match = _SELECTOR.fullmatch(selector)
     if match is None:
