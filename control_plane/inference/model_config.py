@@ -120,6 +120,9 @@ def _queue(config: ModelConfig) -> Iterator[FileFault]:
         yield config.fault("default_timeout_microseconds", reason, _QUEUE)
     if not policy.allow_timeout_override:
         yield config.fault("allow_timeout_override", "a request's own timeout is ignored", _QUEUE)
+    if sum(max(1, group.count) for group in message.instance_group) < 2:
+        reason = "one instance: with queue bounds Triton may leave a request lying for 500 ms"
+        yield config.fault("instance_group", reason, "Set instance_group [ { count: 2 } ]")
     if policy.timeout_action != policy.REJECT:
         yield config.fault("timeout_action", "expired requests run all the same", _QUEUE)
 
