@@ -1,0 +1,67 @@
+"""The control plane's processes: HTTP servers on one shared socket, and the admin server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from socket import socket
+from typing import Final
+
+from control_plane.local.addresses import port_of, reachable
+from control_plane.local.probes import http_ok
+from control_plane.local.process import ChildSpec
+from control_plane.settings import PREFIX, Settings
+
+STOP_MARGIN_S: Final = 5.0
+"""What a process gets beyond its own drain before it is killed, in seconds."""
+
+
+def control_plane_children(
+    settings: Settings,
+    environment: Mapping[str, str],
+    http: tuple[str, socket],
+    admin: tuple[str, socket],
+    workers: int,
+    *,
+    keep_fds: tuple[int, ...] = (),
+) -> list[ChildSpec]:
+    """The processes of the control plane.
+
+    Args:
+        settings: What ``environment`` says, read.
+        environment: Their environment.
+        http: Host and listening socket of the public API; all workers accept from it.
+        admin: Host and listening socket of the operators' API.
+        workers: Number of HTTP processes.
+        keep_fds: Further descriptors that they inherit.
+    """
+
+    def child(name: str, role: str, host: str, listener: socket) -> ChildSpec:
+        descriptor = listener.fileno()
+        return ChildSpec(
+            name=name,
+            argv=(sys.executable, "-P", "-m", "control_plane", "process", role,
+                  "--fd", str(descriptor)),
+            env=dict(environment),
+            is_ready=http_ok(reachable(host), port_of(listener), "/healthz"),
+            start_timeout_s=60,
+            grace_s=settings.drain_s + settings.drain_delay_s + STOP_MARGIN_S,
+            keep_fds=(descriptor, *keep_fds),
+        )  # fmt: skip
+
+    names = ["http"] if workers == 1 else [f"http-{number + 1}" for number in range(workers)]
+    return [*(child(name, "http", *http) for name in names), child("admin", "admin", *admin)]
+
+
+def child_environment(values: Mapping[str, str], metrics: Path) -> dict[str, str]:
+    """Our environment with ``TIDEGATE_*`` values on top, counting into a shared folder.
+
+    Args:
+        values: Settings without their prefix, lower case: ``redis_url``.
+        metrics: Where the processes keep the counters that the admin server adds up. Files of
+            processes that died stay, so that counters never go back.
+    """
+    named = {PREFIX + name.upper(): value for name, value in values.items()}
+    return {**os.environ, **named, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}

@@ -1,0 +1,59 @@
+"""What `tidegate serve` starts: the control plane alone, against servers that run elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from msgspec import Struct
+
+from control_plane.local.addresses import join, listen, port_of
+from control_plane.local.control import child_environment, control_plane_children
+from control_plane.local.supervisor import supervise
+from control_plane.settings import load_settings
+
+
+class ServeOptions(Struct, frozen=True):
+    """The options of `tidegate serve`; ports of 0 take free ones."""
+
+    host: str
+    port: int
+    admin_port: int
+    workers: int
+
+
+def run_serve(options: ServeOptions) -> None:
+    """Run the control plane until SIGINT or SIGTERM; fit to be process 1 of a container.
+
+    The processes write to our own standard output and error, unprefixed, for a log collector.
+
+    Raises:
+        LocalError: If it cannot be started.
+        InvalidSettings: Naming every ``TIDEGATE_*`` variable that is wrong.
+    """
+    settings = load_settings(os.environ)
+    with contextlib.ExitStack() as stack:
+        http = stack.enter_context(listen(options.host, options.port, "--port"))
+        admin = stack.enter_context(listen(options.host, options.admin_port, "--admin-port"))
+        metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-metrics-"))
+        children = control_plane_children(
+            settings,
+            child_environment({}, Path(metrics)),
+            (options.host, http),
+            (options.host, admin),
+            options.workers,
+        )
+
+        async def when_ready() -> None:
+            _say(f"serving on http://{join(options.host, port_of(http))}, "
+                 f"operators on http://{join(options.host, port_of(admin))}")  # fmt: skip
+
+        supervise([children], when_ready, _say)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
