@@ -1,36 +1,26 @@
-"""Composition root of the HTTP servers: the public application and the operators' one."""
+"""Composition root of the public HTTP application."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import FrameType
 from typing import Any
 
 import msgspec
-import uvicorn
 from litestar import Litestar, Request
-from litestar.types import ASGIApp
 from prometheus_client import REGISTRY
 
-from control_plane.admin.metrics import healthz as admin_healthz
-from control_plane.admin.metrics import metrics
 from control_plane.api import catalog, health, openapi, reference
 from control_plane.api.errors import on_error
 from control_plane.api.front import Front
-from control_plane.api.wire import EnvelopeProtocol
 from control_plane.errors import InvalidParameter
 from control_plane.lifespan import open_services
+from control_plane.server import serve
 from control_plane.settings import Settings
 from control_plane.telemetry.access_log import AccessLog
 from control_plane.telemetry.logs import setup_logs
 from control_plane.telemetry.metrics import Metrics
-
-BACKLOG = 4096
 
 
 def create_app(
@@ -83,24 +73,6 @@ def _known_query(request: Request[Any, Any, Any]) -> None:
             raise InvalidParameter(name[:64], "is no parameter of this resource")
 
 
-class Server(uvicorn.Server):
-    """Uvicorn that turns readiness down first and stops accepting after a delay."""
-
-    def __init__(self, config: uvicorn.Config, draining: threading.Event, delay_s: float) -> None:
-        super().__init__(config)
-        self._draining = draining
-        self._delay_s = delay_s
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain; a second signal, or no delay, stops accepting at once."""
-        if self._draining.is_set() or self._delay_s == 0 or sig == signal.SIGINT:
-            self._draining.set()
-            super().handle_exit(sig, frame)
-            return
-        self._draining.set()
-        asyncio.get_event_loop().call_later(self._delay_s, super().handle_exit, sig, frame)
-
-
 def run_http(fd: int, settings: Settings) -> None:
     """Serve the public application on a listening socket until SIGTERM or SIGINT.
 
@@ -113,38 +85,7 @@ def run_http(fd: int, settings: Settings) -> None:
     draining = threading.Event()
     app = create_app(settings, metrics=Metrics(REGISTRY), draining=draining, access_log=access_log)
     try:
-        _serve(app, fd, settings, draining)
+        serve(app, fd, settings, draining)
     finally:
         if access_log is not None:
             access_log.close()
-
-
-def run_admin(fd: int, settings: Settings) -> None:
-    """Serve the operators' application on a listening socket until SIGTERM or SIGINT."""
-    setup_logs()
-    app = Litestar(
-        route_handlers=[metrics, admin_healthz], openapi_config=None, logging_config=None
-    )
-    _serve(app, fd, settings, threading.Event())
-
-
-def _serve(app: ASGIApp, fd: int, settings: Settings, draining: threading.Event) -> None:
-    config = uvicorn.Config(
-        app,
-        http=EnvelopeProtocol,
-        loop="uvloop",
-        ws="none",
-        lifespan="on",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-    )
-    listener = socket.socket(fileno=fd)
-    listener.setblocking(False)  # noqa: FBT003 - the method takes no keyword
-    server = Server(config, draining, settings.drain_delay_s)
-    server.run(sockets=[listener])

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from control_plane.api import render
+from control_plane import problem
 from control_plane.errors import TidegateError
 from control_plane.telemetry.exchange import Exchange
 
@@ -21,11 +21,11 @@ def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[byte
     translated = error if isinstance(error, TidegateError) else _translate(error, exchange)
     exchange.error = translated.code
     accept = request.headers.get("accept", "").encode("latin-1")
-    problem = render.wants_problem(accept)
+    asked = problem.wants_problem(accept)
     return Response(
-        render.error_body(translated, exchange, problem=problem),
+        problem.error_body(translated, exchange, problem=asked),
         status_code=translated.status,
-        media_type=(render.PROBLEM if problem else render.JSON).decode(),
+        media_type=(problem.PROBLEM if asked else problem.JSON).decode(),
         headers=translated.headers,
     )
 

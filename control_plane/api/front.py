@@ -14,7 +14,8 @@ from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
-from control_plane.api import predict, render
+from control_plane import problem
+from control_plane.api import predict
 from control_plane.api.request import ClientGone, read_headers
 from control_plane.errors import TidegateError
 from control_plane.services import Services
@@ -66,7 +67,7 @@ class Front:
         finally:
             seconds = time.perf_counter() - exchange.started
             services.metrics.request(exchange, seconds)
-            if self._access_log is not None:
+            if self._access_log is not None and not _is_probe(exchange):
                 self._access_log.write(exchange, seconds)
 
     async def _predict(
@@ -94,7 +95,7 @@ class Front:
             failure = TidegateError("The server failed")
             status, body, answer_headers = _failed(failure, exchange, headers)
         exchange.status = status
-        answer_headers += render.exchange_headers(exchange)
+        answer_headers += problem.exchange_headers(exchange)
         answer_headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": answer_headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
@@ -108,7 +109,7 @@ class Front:
         async def send_with_ids(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message["headers"], *render.exchange_headers(exchange)]
+                message["headers"] = [*message["headers"], *problem.exchange_headers(exchange)]
             await send(message)
 
         if scope["method"] == "HEAD":
@@ -119,6 +120,11 @@ class Front:
             exchange.route = str(template)
 
 
+def _is_probe(exchange: Exchange) -> bool:
+    """True for a good answer to a health probe, of which a log would be full."""
+    return exchange.status == 200 and exchange.route in {"/healthz", "/ready"}
+
+
 def _open(scope: HTTPScope) -> Exchange:
     own = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
     return Exchange(new_request_id(), client_request_id(own), scope["method"], time.perf_counter())
@@ -126,10 +132,10 @@ def _open(scope: HTTPScope) -> Exchange:
 
 def _failed(
     error: TidegateError, exchange: Exchange, headers: dict[bytes, bytes]
-) -> tuple[int, bytes, render.Headers]:
+) -> tuple[int, bytes, problem.Headers]:
     exchange.error = error.code
-    problem = render.wants_problem(headers.get(b"accept", b""))
-    body = render.error_body(error, exchange, problem=problem)
-    answer_headers = [(b"content-type", render.PROBLEM if problem else render.JSON)]
+    asked = problem.wants_problem(headers.get(b"accept", b""))
+    body = problem.error_body(error, exchange, problem=asked)
+    answer_headers = [(b"content-type", problem.PROBLEM if asked else problem.JSON)]
     answer_headers += [(key.encode(), value.encode()) for key, value in error.headers.items()]
     return error.status, body, answer_headers

@@ -8,13 +8,7 @@ from typing import Final
 from litestar.types import HTTPScope, Receive
 from msgspec import Struct
 
-from control_plane.api.render import (
-    JSON,
-    Headers,
-    prediction_headers,
-    prediction_v1,
-    prediction_v2,
-)
+from control_plane.api.render import prediction_headers, prediction_v1, prediction_v2
 from control_plane.api.request import (
     check_query,
     read_json,
@@ -23,6 +17,7 @@ from control_plane.api.request import (
 )
 from control_plane.errors import TidegateError
 from control_plane.pipeline import PredictCall
+from control_plane.problem import JSON, Headers
 from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
 

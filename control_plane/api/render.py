@@ -1,20 +1,14 @@
-"""From answers and errors to the bytes of an HTTP response."""
+"""From predictions to the bytes of an HTTP response."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from control_plane.errors import CATALOGUE, InvalidInput, TidegateError
 from control_plane.pipeline import Prediction
-from control_plane.telemetry.exchange import Exchange
+from control_plane.problem import Headers
 
-Headers = list[tuple[bytes, bytes]]
-
-JSON: Final = b"application/json"
-PROBLEM: Final = b"application/problem+json"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -76,64 +70,6 @@ def prediction_headers(prediction: Prediction) -> Headers:
         )
         headers.append((b"x-warnings", listed.encode("ascii")))
     return headers
-
-
-def exchange_headers(exchange: Exchange) -> Headers:
-    """The ids of an exchange."""
-    headers = [(b"x-request-id", exchange.request_id.encode())]
-    if exchange.client_request_id is not None:
-        headers.append((b"x-client-request-id", exchange.client_request_id.encode()))
-    return headers
-
-
-def error_body(error: TidegateError, exchange: Exchange, *, problem: bool) -> bytes:
-    """The envelope of an error, or the same as RFC 9457.
-
-    Args:
-        error: What happened.
-        exchange: Its request.
-        problem: True for ``application/problem+json``.
-    """
-    facts = _facts(error)
-    if problem:
-        return _encode(
-            {
-                "type": f"urn:tidegate:error:{error.code.lower().replace('_', '-')}",
-                "title": CATALOGUE[error.code].summary,
-                "status": error.status,
-                "detail": error.message,
-                "instance": f"urn:tidegate:request:{exchange.request_id}",
-                "code": error.code,
-                **facts,
-                "request_id": exchange.request_id,
-                "timestamp": _timestamp(),
-            }
-        )
-    body: dict[str, Any] = {
-        "code": error.code,
-        "message": error.message,
-        **facts,
-        "request_id": exchange.request_id,
-        "timestamp": _timestamp(),
-    }
-    return _encode({"error": body})
-
-
-def wants_problem(accept: bytes) -> bool:
-    """True if the client asks for errors as RFC 9457."""
-    return PROBLEM in accept
-
-
-def _facts(error: TidegateError) -> dict[str, Any]:
-    """``details``: what is known of the error; ``errors``: every fault, if there are several."""
-    if not isinstance(error, InvalidInput):
-        return {"details": error.details}
-    faults = [msgspec.to_builtins(fault) for fault in error.faults]
-    return {"details": faults[0]} | ({"errors": faults} if len(faults) > 1 else {})
-
-
-def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _quoted(text: str) -> str:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 
 import click
 
-from control_plane.app import run_admin, run_http
 from control_plane.settings import load_settings
 
-_FD = click.option("--fd", type=click.IntRange(0), required=True, help="A listening socket.")
+ROLES = {
+    "http": "control_plane.app:run_http",
+    "admin": "control_plane.admin_app:run_admin",
+}
+"""What serves each role; only that one is imported, to start sooner and stay smaller."""
 
 
-@click.group(hidden=True)
-def process() -> None:
-    """One process of the control plane, on a listening socket that it inherits."""
-
-
-@process.command
-@_FD
-def http(fd: int) -> None:
-    """Serve the public API."""
-    run_http(fd, load_settings(os.environ))
-
-
-@process.command
-@_FD
-def admin(fd: int) -> None:
-    """Serve the operators' API."""
-    run_admin(fd, load_settings(os.environ))
+@click.command(hidden=True)
+@click.argument("role", type=click.Choice(sorted(ROLES)))
+@click.option("--fd", type=click.IntRange(0), required=True, help="A listening socket.")
+def process(role: str, fd: int) -> None:
+    """Serve one role on a listening socket that is inherited."""
+    module, _, function = ROLES[role].partition(":")
+    getattr(importlib.import_module(module), function)(fd, load_settings(os.environ))

@@ -7,8 +7,8 @@ import time
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from control_plane.api import render
 from control_plane.errors import MalformedRequest
+from control_plane.problem import error_body
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import new_request_id
 
@@ -20,7 +20,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
         """Answer 400 in the envelope and close the connection."""
         exchange = Exchange(new_request_id(), None, "", time.perf_counter())
         error = MalformedRequest("The bytes sent are not a valid HTTP request")
-        body = render.error_body(error, exchange, problem=False)
+        body = error_body(error, exchange, problem=False)
         head = (
             b"HTTP/1.1 400 Bad Request\r\n"
             b"content-type: application/json\r\n"
