@@ -11,6 +11,7 @@ import msgspec
 from litestar import Litestar, Request
 from prometheus_client import REGISTRY
 
+from control_plane import memory
 from control_plane.api import catalog, health, openapi, reference
 from control_plane.api.errors import on_error
 from control_plane.api.front import Front
@@ -40,6 +41,7 @@ def create_app(
         async with open_services(settings, metrics) as services:
             app.state.services = services
             app.state.openapi = msgspec.json.encode(openapi.document(services.pipeline))
+            memory.settle()
             yield
 
     app = Litestar(

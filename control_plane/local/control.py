@@ -64,4 +64,6 @@ def child_environment(values: Mapping[str, str], metrics: Path) -> dict[str, str
             processes that died stay, so that counters never go back.
     """
     named = {PREFIX + name.upper(): value for name, value in values.items()}
-    return {**os.environ, **named, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    # numpy only splits small tensors here: its thread pool would cost memory and serve nobody.
+    fixed = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "OPENBLAS_NUM_THREADS": "1"}
+    return {**os.environ, **named, **fixed}

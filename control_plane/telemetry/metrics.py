@@ -6,6 +6,8 @@ and the admin listener answers for all of them.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -124,7 +126,15 @@ class Metrics:
 def exposition(registry: CollectorRegistry) -> bytes:
     """The text that Prometheus scrapes; of all processes if they share a folder."""
     if prometheus_values.ValueClass.__name__ == "MmapedValue":
+        _forget_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
         merged = CollectorRegistry()
         MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
         return generate_latest(merged)
     return generate_latest(registry)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Drop the gauges of processes that have ended; their counters stay."""
+    for file in folder.glob("gauge_live*_*.db"):
+        if not Path("/proc", file.stem.rpartition("_")[2]).exists():
+            file.unlink(missing_ok=True)
