@@ -197,6 +197,8 @@ def _shape_faults(source: Source, path: Path, spec: TensorSpec) -> list[FileFaul
     where: Path = [*path, "shape"]
     if any(size == 0 for size in spec.shape):
         return [source.fault(where, "a dimension of 0 holds nothing", "Use 1 or more, or -1")]
+    if spec.padded and spec.datatype != "BYTES":
+        return [source.fault([*path, "padded"], "padded goes with BYTES", "Leave it out")]
     if isinstance(spec.source, list) and prod(spec.shape) != len(spec.source):
         message = f"shape {spec.shape} does not hold {len(spec.source)} inputs"
         return [source.fault(where, message, f"Use shape: [{len(spec.source)}]")]

@@ -36,6 +36,9 @@ RANGES: Final = {
     "FP64": (-1.7976931348623157e308, 1.7976931348623157e308),
 }
 
+SHORT_BYTES: Final = 32
+"""Padded texts up to this length are one class; the next classes end at powers of two."""
+
 Encoder = Callable[[dict[str, Any]], tuple[bytes, tuple[int, ...]]]
 
 
@@ -60,6 +63,7 @@ class TensorCodec:
         self.names = tuple(specs)
         self._datatypes = tuple(spec.datatype for spec in specs.values())
         self._encoders = tuple(encoder(spec) for spec in specs.values())
+        self._padded = tuple(index for index, spec in enumerate(specs.values()) if spec.padded)
 
     def encode(self, inputs: dict[str, Any]) -> EncodedInput:
         """Encode validated, completed inputs.
@@ -68,7 +72,12 @@ class TensorCodec:
             InvalidInput: If a value does not fit its tensor's dtype or shape.
         """
         encoded = [encode(inputs) for encode in self._encoders]
-        return EncodedInput(tuple([part for part, _ in encoded]), tuple([s for _, s in encoded]))
+        parts = tuple([part for part, _ in encoded])
+        shapes = tuple([shape for _, shape in encoded])
+        if not self._padded:
+            return EncodedInput(parts, shapes)
+        longest = max(len(parts[index]) for index in self._padded)
+        return EncodedInput(parts, shapes, max(longest, SHORT_BYTES).bit_length())
 
     def join(self, items: list[EncodedInput]) -> tuple[Tensor, ...]:
         """Join inputs of equal shapes into one batch, in their order."""
