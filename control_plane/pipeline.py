@@ -142,7 +142,8 @@ class Pipeline:
             raise NotAvailable("Explanations are not offered", details={"option": "explain"})
         if envelope.background:
             raise NotAvailable("Jobs are not offered", details={"option": "async"})
-        return contract.inputs.complete(inputs)
+        filled: dict[str, Any] = contract.inputs.filled(inputs)
+        return filled
 
     def _with_alternatives(
         self, faults: Sequence[Fault], ref: ModelRef, inputs: object

@@ -126,14 +126,14 @@ class EncodedInput(Struct, frozen=True):
     Attributes:
         parts: The raw bytes of each tensor, in the order of the codec's tensors.
         shapes: Each tensor's shape without the batch dimension.
-        length_class: Of texts that the model pads: the power of two that their bytes reach.
+        bucket: Of texts that the model pads: the class of their length.
 
-    Only inputs with equal shapes and length class may share a batch.
+    Only inputs with equal shapes and bucket may share a batch.
     """
 
     parts: tuple[bytes, ...]
     shapes: tuple[tuple[int, ...], ...]
-    length_class: int = 0
+    bucket: int = 0
 
 
 class InferenceRequest(Struct, frozen=True):

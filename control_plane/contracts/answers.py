@@ -6,25 +6,22 @@ A batch is decoded once; each request then takes its row. ``data`` is the answer
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
 
+from control_plane.contracts.answer_kinds import KINDS, AnswerKind, Row
 from control_plane.contracts.document import AnswerSpec, TensorSpec, WarningSpec
 from control_plane.contracts.tensors import TensorCodec
 from control_plane.errors import ModelFailed
 from control_plane.types import EncodedInput, Tensor
 
-DECIMALS: Final = 6
 _DTYPES: Final = {
     "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
     "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
     "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
-
-Row = dict[str, Any]
 
 
 class Warned(Struct, frozen=True):
@@ -40,145 +37,24 @@ class Warned(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """One answer in both shapes.
+    """One answer.
 
     Attributes:
         flat: The fields of API v1.
-        data: The fields of ``data`` in API v2.
+        kind: The answer's kind.
+        row: What it was made from.
         warnings: What the client should know of it.
     """
 
     flat: dict[str, Any]
-    data: dict[str, Any]
+    kind: AnswerKind
+    row: Row
     warnings: tuple[Warned, ...] = ()
 
-
-class AnswerKind(ABC):
-    """How one kind of answer is made from rows and described as JSON Schema."""
-
-    def __init__(self, spec: AnswerSpec) -> None:
-        self.spec = spec
-
-    @abstractmethod
-    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The fields of v1 and of v2's ``data``.
-
-        Args:
-            row: The request's part of every output, by tensor name, as Python values.
-            inputs: The completed inputs of the request.
-
-        Raises:
-            ModelFailed: If the model gave what the contract does not allow.
-        """
-
-    @abstractmethod
-    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """JSON Schema ``properties`` of v1 and of v2's ``data``; all of them are required."""
-
-
-class Classification(AnswerKind):
-    """One label out of several, with the probability of each."""
-
-    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Label, confidence and, if the contract names a threshold, ``below_threshold``."""
-        labels = self.spec.labels or []
-        scores = row[self.spec.tensor or ""]
-        if len(scores) != len(labels):
-            raise ModelFailed(f"The model gave {len(scores)} scores for {len(labels)} labels")
-        best = max(range(len(scores)), key=scores.__getitem__)
-        confidence = round(scores[best], DECIMALS)
-        flat: dict[str, Any] = {"prediction": labels[best], "confidence": confidence}
-        if self.spec.threshold is not None:
-            flat["below_threshold"] = scores[best] < inputs[self.spec.threshold]
-        rounded = [round(score, DECIMALS) for score in scores]
-        return flat, {**flat, "probabilities": dict(zip(labels, rounded, strict=True))}
-
-    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See the base class."""
-        labels = self.spec.labels or []
-        flat: dict[str, Any] = {
-            "prediction": {"enum": labels, "description": "The most probable label"},
-            "confidence": {
-                "type": "number", "minimum": 0, "maximum": 1,
-                "description": "Its probability, 6 decimals",
-            },
-        }  # fmt: skip
-        if self.spec.threshold is not None:
-            flat["below_threshold"] = {
-                "type": "boolean",
-                "description": f"True if the confidence is below the input {self.spec.threshold}",
-            }
-        probabilities = {
-            "type": "object",
-            "properties": {
-                label: {"type": "number", "minimum": 0, "maximum": 1} for label in labels
-            },
-            "required": labels,
-            "additionalProperties": False,
-            "description": "The probability of every label",
-        }
-        return flat, {**flat, "probabilities": probabilities}
-
-
-class Regression(AnswerKind):
-    """One number."""
-
-    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The number and, if the contract names one, its unit."""
-        values = row[self.spec.tensor or ""]
-        if len(values) != 1:
-            raise ModelFailed(f"The model gave {len(values)} numbers instead of one")
-        flat: dict[str, Any] = {"prediction": round(values[0], DECIMALS)}
-        if self.spec.unit:
-            flat["unit"] = self.spec.unit
-        return flat, flat
-
-    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See the base class."""
-        flat: dict[str, Any] = {
-            "prediction": {"type": "number", "description": "The predicted value"}
-        }
-        if self.spec.unit:
-            flat["unit"] = {"const": self.spec.unit, "description": "Unit of the prediction"}
-        return flat, flat
-
-
-class Embedding(AnswerKind):
-    """A vector."""
-
-    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The vector and its length."""
-        vector = row[self.spec.tensor or ""]
-        flat = {"embedding": vector, "dimensions": len(vector)}
-        return flat, flat
-
-    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See the base class."""
-        flat: dict[str, Any] = {
-            "embedding": {"type": "array", "items": {"type": "number"}},
-            "dimensions": {"type": "integer", "minimum": 1},
-        }
-        return flat, flat
-
-
-class Tensors(AnswerKind):
-    """The named outputs as they are."""
-
-    def present(self, row: Row, inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Each tensor as nested arrays, without the batch dimension."""
-        flat = {"outputs": {name: row[name] for name in self.spec.tensors or []}}
-        return flat, flat
-
-    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See the base class."""
-        names = self.spec.tensors or []
-        outputs = {
-            "type": "object",
-            "properties": {name: {"type": "array"} for name in names},
-            "required": names,
-            "additionalProperties": False,
-        }
-        return {"outputs": outputs}, {"outputs": outputs}
+    @property
+    def data(self) -> dict[str, Any]:
+        """The fields of ``data`` in API v2."""
+        return {**self.flat, **self.kind.further(self.row)}
 
 
 class AnswerDecoder:
@@ -189,15 +65,8 @@ class AnswerDecoder:
         kind: The answer's kind.
     """
 
-    KINDS: ClassVar[dict[str, type[AnswerKind]]] = {
-        "classification": Classification,
-        "regression": Regression,
-        "embedding": Embedding,
-        "tensors": Tensors,
-    }
-
     def __init__(self, spec: AnswerSpec) -> None:
-        self.kind = self.KINDS[spec.kind](spec)
+        self.kind = KINDS[spec.kind](spec)
         answer = tuple(spec.tensors or [spec.tensor or ""])
         self._warnings: tuple[WarningSpec, ...] = tuple(spec.warnings)
         self.outputs = tuple(dict.fromkeys([*answer, *(w.tensor for w in self._warnings)]))
@@ -228,15 +97,15 @@ class AnswerDecoder:
         Raises:
             ModelFailed: If the model gave what the contract does not allow.
         """
-        flat, data = self.kind.present(row, inputs)
+        flat = self.kind.flat(row, inputs)
         if not self._warnings:
-            return Answer(flat, data)
+            return Answer(flat, self.kind, row)
         warnings = tuple(
             Warned(spec.code, spec.message)
             for spec in self._warnings
             if row[spec.tensor][0] < spec.below
         )
-        return Answer(flat, data, warnings)
+        return Answer(flat, self.kind, row, warnings)
 
 
 def _column(name: str, tensor: Tensor | None, size: int) -> tuple[list[Any], list[bool] | None]:

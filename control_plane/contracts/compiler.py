@@ -12,7 +12,8 @@ from typing import Any, Final
 import jsonschema_rs
 from msgspec import Struct
 
-from control_plane.contracts.answers import Answer, AnswerDecoder, Codec, Row
+from control_plane.contracts.answer_kinds import Row
+from control_plane.contracts.answers import Answer, AnswerDecoder, Codec
 from control_plane.contracts.document import Contract, TensorSpec
 from control_plane.contracts.inputs import DIALECT, InputSchema
 from control_plane.contracts.reader import read_contract
@@ -197,8 +198,9 @@ def _shape_faults(source: Source, path: Path, spec: TensorSpec) -> list[FileFaul
     where: Path = [*path, "shape"]
     if any(size == 0 for size in spec.shape):
         return [source.fault(where, "a dimension of 0 holds nothing", "Use 1 or more, or -1")]
-    if spec.padded and spec.datatype != "BYTES":
-        return [source.fault([*path, "padded"], "padded goes with BYTES", "Leave it out")]
+    if spec.bucket_bytes and spec.datatype != "BYTES":
+        where = [*path, "bucket_bytes"]
+        return [source.fault(where, "bucket_bytes goes with BYTES", "Leave it out")]
     if isinstance(spec.source, list) and prod(spec.shape) != len(spec.source):
         message = f"shape {spec.shape} does not hold {len(spec.source)} inputs"
         return [source.fault(where, message, f"Use shape: [{len(spec.source)}]")]

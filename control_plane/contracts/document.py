@@ -31,14 +31,14 @@ class TensorSpec(Struct, frozen=True, forbid_unknown_fields=True, rename={"sourc
         source: The input that fills the tensor, or the inputs that fill it column by column.
         datatype: Triton's name of the dtype.
         shape: Dimensions of one input; -1 takes any length.
-        padded: True for texts that the model pads to the longest of a batch: only those of
-            similar length then share one, so that a long text does not slow short ones.
+        bucket_bytes: For texts that the model pads to the longest of a batch: only those whose
+            lengths fall into the same bucket of so many bytes share one. 0 for all lengths.
     """
 
     source: FieldName | Annotated[list[FieldName], Meta(min_length=1, max_length=65_536)]
     datatype: Datatype
     shape: Annotated[list[Dimension], Meta(min_length=1, max_length=8)]
-    padded: bool = False
+    bucket_bytes: Annotated[int, Meta(ge=0, le=1_048_576)] = 0
 
 
 class WarningSpec(Struct, frozen=True, forbid_unknown_fields=True):

@@ -62,6 +62,10 @@ class InputSchema:
         """
         if not self._valid(inputs):
             raise InvalidInput(self.faults(inputs))
+        return self.filled(inputs)
+
+    def filled(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs that are known to be valid, with the defaults filled in."""
         return {**self._defaults, **inputs} if self._defaults else inputs
 
     def faults(self, inputs: object) -> list[Fault]:

@@ -36,9 +36,6 @@ RANGES: Final = {
     "FP64": (-1.7976931348623157e308, 1.7976931348623157e308),
 }
 
-SHORT_BYTES: Final = 32
-"""Padded texts up to this length are one class; the next classes end at powers of two."""
-
 Encoder = Callable[[dict[str, Any]], tuple[bytes, tuple[int, ...]]]
 
 
@@ -63,7 +60,8 @@ class TensorCodec:
         self.names = tuple(specs)
         self._datatypes = tuple(spec.datatype for spec in specs.values())
         self._encoders = tuple(encoder(spec) for spec in specs.values())
-        self._padded = tuple(index for index, spec in enumerate(specs.values()) if spec.padded)
+        widths = enumerate(spec.bucket_bytes for spec in specs.values())
+        self._buckets = tuple((index, width) for index, width in widths if width)
 
     def encode(self, inputs: dict[str, Any]) -> EncodedInput:
         """Encode validated, completed inputs.
@@ -74,10 +72,11 @@ class TensorCodec:
         encoded = [encode(inputs) for encode in self._encoders]
         parts = tuple([part for part, _ in encoded])
         shapes = tuple([shape for _, shape in encoded])
-        if not self._padded:
+        if not self._buckets:
             return EncodedInput(parts, shapes)
-        longest = max(len(parts[index]) for index in self._padded)
-        return EncodedInput(parts, shapes, max(longest, SHORT_BYTES).bit_length())
+        return EncodedInput(
+            parts, shapes, max(len(parts[i]) // width for i, width in self._buckets)
+        )
 
     def join(self, items: list[EncodedInput]) -> tuple[Tensor, ...]:
         """Join inputs of equal shapes into one batch, in their order."""

@@ -119,7 +119,7 @@ class Lane:
                 INVALID_INPUT.
         """
         try:
-            member = self._coalescer.enter(item, (item.shapes, item.length_class), deadline)
+            member = self._coalescer.enter(item, (item.shapes, item.bucket), deadline)
             row = await self._coalescer.wait(member)
         except QueueFull:
             raise Overloaded("Too many requests are waiting for this model version") from None

@@ -1,0 +1,155 @@
+"""The kinds of answers: what each makes of a row, and how OpenAPI describes it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Final
+
+from control_plane.contracts.document import AnswerSpec
+from control_plane.errors import ModelFailed
+
+DECIMALS: Final = 6
+
+Row = dict[str, Any]
+
+
+class AnswerKind(ABC):
+    """How one kind of answer is made from rows and described as JSON Schema."""
+
+    def __init__(self, spec: AnswerSpec) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    def flat(self, row: Row, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The fields of API v1.
+
+        Args:
+            row: The request's part of every output, by tensor name, as Python values.
+            inputs: The completed inputs of the request.
+
+        Raises:
+            ModelFailed: If the model gave what the contract does not allow.
+        """
+
+    def further(self, row: Row) -> dict[str, Any]:
+        """The fields that API v2 adds."""
+        return {}
+
+    @abstractmethod
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON Schema ``properties`` of v1 and of v2's ``data``; all of them are required."""
+
+
+class Classification(AnswerKind):
+    """One label out of several, with the probability of each."""
+
+    def flat(self, row: Row, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Label, confidence and, if the contract names a threshold, ``below_threshold``."""
+        labels = self.spec.labels or []
+        scores = row[self.spec.tensor or ""]
+        if len(scores) != len(labels):
+            raise ModelFailed(f"The model gave {len(scores)} scores for {len(labels)} labels")
+        best = max(range(len(scores)), key=scores.__getitem__)
+        confidence = round(scores[best], DECIMALS)
+        flat: dict[str, Any] = {"prediction": labels[best], "confidence": confidence}
+        if self.spec.threshold is not None:
+            flat["below_threshold"] = scores[best] < inputs[self.spec.threshold]
+        return flat
+
+    def further(self, row: Row) -> dict[str, Any]:
+        """The probability of every label."""
+        rounded = [round(score, DECIMALS) for score in row[self.spec.tensor or ""]]
+        return {"probabilities": dict(zip(self.spec.labels or [], rounded, strict=True))}
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        labels = self.spec.labels or []
+        flat: dict[str, Any] = {
+            "prediction": {"enum": labels, "description": "The most probable label"},
+            "confidence": {
+                "type": "number", "minimum": 0, "maximum": 1,
+                "description": "Its probability, 6 decimals",
+            },
+        }  # fmt: skip
+        if self.spec.threshold is not None:
+            flat["below_threshold"] = {
+                "type": "boolean",
+                "description": f"True if the confidence is below the input {self.spec.threshold}",
+            }
+        probabilities = {
+            "type": "object",
+            "properties": {
+                label: {"type": "number", "minimum": 0, "maximum": 1} for label in labels
+            },
+            "required": labels,
+            "additionalProperties": False,
+            "description": "The probability of every label",
+        }
+        return flat, {**flat, "probabilities": probabilities}
+
+
+class Regression(AnswerKind):
+    """One number."""
+
+    def flat(self, row: Row, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The number and, if the contract names one, its unit."""
+        values = row[self.spec.tensor or ""]
+        if len(values) != 1:
+            raise ModelFailed(f"The model gave {len(values)} numbers instead of one")
+        flat: dict[str, Any] = {"prediction": round(values[0], DECIMALS)}
+        if self.spec.unit:
+            flat["unit"] = self.spec.unit
+        return flat
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        flat: dict[str, Any] = {
+            "prediction": {"type": "number", "description": "The predicted value"}
+        }
+        if self.spec.unit:
+            flat["unit"] = {"const": self.spec.unit, "description": "Unit of the prediction"}
+        return flat, flat
+
+
+class Embedding(AnswerKind):
+    """A vector."""
+
+    def flat(self, row: Row, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The vector and its length."""
+        vector = row[self.spec.tensor or ""]
+        return {"embedding": vector, "dimensions": len(vector)}
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        flat: dict[str, Any] = {
+            "embedding": {"type": "array", "items": {"type": "number"}},
+            "dimensions": {"type": "integer", "minimum": 1},
+        }
+        return flat, flat
+
+
+class Tensors(AnswerKind):
+    """The named outputs as they are."""
+
+    def flat(self, row: Row, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Each tensor as nested arrays, without the batch dimension."""
+        return {"outputs": {name: row[name] for name in self.spec.tensors or []}}
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        names = self.spec.tensors or []
+        outputs = {
+            "type": "object",
+            "properties": {name: {"type": "array"} for name in names},
+            "required": names,
+            "additionalProperties": False,
+        }
+        return {"outputs": outputs}, {"outputs": outputs}
+
+
+KINDS: Final[dict[str, type[AnswerKind]]] = {
+    "classification": Classification,
+    "regression": Regression,
+    "embedding": Embedding,
+    "tensors": Tensors,
+}

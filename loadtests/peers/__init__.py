@@ -1,0 +1,1 @@
+"""What Tidegate is measured against."""
