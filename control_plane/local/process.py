@@ -41,6 +41,7 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
         keep_fds: Descriptors that it inherits under the same numbers.
         line_filter: Rewrites its output.
         clean: Removes what an earlier run left behind; called before each start and after each end.
+        awaited: False if the next stage may start before this child is ready.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     keep_fds: tuple[int, ...] = ()
     line_filter: LineFilter | None = None
     clean: Callable[[], None] = _nothing
+    awaited: bool = True
 
 
 class Process:

@@ -3,8 +3,9 @@
 ::
 
     build the models → bind the public sockets → claim the data directory
-      stage 1   valkey, valkey-limits, triton
-      stage 2   http (N processes on one socket), admin
+      stage 1   valkey, valkey-limits
+      stage 2   triton, which takes longest: the next stage does not wait for it
+      stage 3   http (N processes on one socket), admin
     → /ready → a prediction → "ready"
 """
 
@@ -105,8 +106,8 @@ class Stack:
             [
                 valkey_child(data, "valkey", self._valkey, "always"),
                 valkey_child(data, "valkey-limits", self._limits, "everysec"),
-                triton_child(data, self._options.model_repository, self._triton),
             ],
+            [triton_child(data, self._options.model_repository, self._triton)],
             control_plane_children(
                 self._settings,
                 self._environment,

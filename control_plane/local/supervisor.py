@@ -41,7 +41,8 @@ class RestartPolicy(Struct, frozen=True):
 class Supervisor:
     """Keeps stages of children alive.
 
-    The children of a stage start together; the next stage starts when all of them are ready.
+    The children of a stage start together; the next stage starts when all of them are ready that
+    it has to await.
     """
 
     def __init__(
@@ -104,7 +105,8 @@ class Supervisor:
         for stage in self._stages:
             for keeper in stage:
                 keeper.start()
-            await asyncio.gather(*(keeper.first_ready for keeper in stage))
+            await asyncio.gather(*(keeper.first_ready for keeper in stage if keeper.awaited))
+        await asyncio.gather(*(keeper.first_ready for keeper in self._keepers()))
         await when_ready()
 
     async def _stop_all(self) -> None:
@@ -135,6 +137,11 @@ class _Keeper:
     def pid(self) -> int:
         """Id of the running child, or 0."""
         return self._process.pid if self._process is not None else 0
+
+    @property
+    def awaited(self) -> bool:
+        """True if the next stage starts only when this child is ready."""
+        return self._spec.awaited
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep())

@@ -82,6 +82,7 @@ def triton_child(data: DataDir, repository: Path, ports: TritonPorts) -> ChildSp
     prefix = shared_memory_prefix(data.root)
     return ChildSpec(
         name="triton",
+        awaited=False,
         argv=(
             str(server / "bin" / "tritonserver"),
             f"--model-repository={repository.absolute()}",
