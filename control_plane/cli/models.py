@@ -52,13 +52,13 @@ def build(repository: Path) -> None:
 def train(family: str, options: tuple[str, ...], repository: Path) -> None:
     """Train a family of models again (for authors).
 
-    Needs the packages of requirements/train.txt. OPTIONS go to the trainer; see
+    Needs the packages of requirements/train.in. OPTIONS go to the trainer; see
     `tidegate models train sentiment -- --help`.
     """
     if find_spec("sklearn") is None:
         raise click.ClickException(
             "scikit-learn is not installed: run "
-            ".venv/bin/uv pip install --python .venv/bin/python -r requirements/train.txt"
+            ".venv/bin/uv pip install --python .venv/bin/python -r requirements/train.in"
         )
     script = Path("triton") / "builders" / TRAINERS[family]
     if not script.is_file():

