@@ -1,0 +1,198 @@
+"""The stages in their order: from a body to an answer, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from control_plane.contracts.compiler import CompiledContract
+from control_plane.errors import InvalidInput, TidegateError
+from control_plane.inference.lanes import Lanes, LaneSpec
+from control_plane.inference.memory import MemoryBackend
+from control_plane.inference.pool import BackendPool
+from control_plane.pipeline import Pipeline, PredictCall, Prediction
+from control_plane.routing.catalog import Catalog, CatalogEntry
+from control_plane.routing.selection import Router
+from control_plane.types import Backing, InferenceRequest, Life, ModelRef, ModelSignature, Tensor
+
+Compile = Callable[..., CompiledContract]
+Predict = Callable[..., Awaitable[Prediction]]
+WIDE = {"required": ["x"], "properties": {"x": {"type": "number", "maximum": 1000}}}
+NARROW = {"required": ["x"], "properties": {"x": {"type": "number", "maximum": 10}}}
+
+
+def echo(request: InferenceRequest) -> dict[str, Tensor]:
+    return {"X": request.inputs[0]}
+
+
+class Deployment:
+    """Versions 1 (wide, stable), 2 (narrow, stable) and 3 (wide, retired) of one model."""
+
+    def __init__(self, compiled: Compile) -> None:
+        self.contracts: dict[ModelRef, CompiledContract] = {}
+        for major, schema in enumerate((WIDE, NARROW, WIDE), start=1):
+            made = compiled(version=f"v{major}.0.0", inputs=schema, units=major, deadline_ms=500)
+            made = type(made)(
+                made.contract, made.ref, Backing("m", str(major)), None, made.inputs, made.codec,
+                made.answers,
+            )  # fmt: skip
+            self.contracts[made.ref] = made
+        self.backend = MemoryBackend({made.backing: echo for made in self.contracts.values()})
+        for backing in self.backend.models:
+            self.backend.signatures[backing] = ModelSignature((), (), 8)
+        lives = (Life.STABLE, Life.STABLE, Life.RETIRED)
+        entries = [CatalogEntry(ref, life) for ref, life in zip(self.contracts, lives, strict=True)]
+        self.pool = BackendPool([self.backend], interval_s=60, timeout_s=1)
+        specs = {
+            made.backing: LaneSpec(made.ref, made.codec, lambda _: [])
+            for made in self.contracts.values()
+        }
+        lanes = Lanes(specs, self.pool, slots=1, max_waiting=9, timeout_s=1, report=lambda *_: None)
+        self.lanes = lanes
+        self.pipeline = Pipeline(self.contracts, Router(Catalog(entries, None)), lanes)
+
+    async def look(self) -> None:
+        await self.pool.look(self.pool.endpoints[0])
+        await self.lanes.settle()
+
+    async def predict(self, body: Any, **call: Any) -> Prediction:
+        return await self.pipeline.predict(PredictCall(body, time.perf_counter(), **call))
+
+
+@pytest.fixture
+async def deployment(compiled: Compile) -> Deployment:
+    made = Deployment(compiled)
+    await made.look()
+    return made
+
+
+async def refused(deployment: Deployment, body: Any, **call: Any) -> TidegateError:
+    with pytest.raises(TidegateError) as caught:
+        await deployment.predict(body, **call)
+    return caught.value
+
+
+async def test_a_prediction_says_who_answered_at_what_price_and_how_long_it_took(
+    deployment: Deployment,
+) -> None:
+    started = time.perf_counter()
+    prediction = await deployment.predict({"inputs": {"x": 5}})
+    whole = time.perf_counter() - started
+    assert str(prediction.ref) == "house v2.0.0"
+    assert prediction.answer.data == {"outputs": {"X": [5.0]}}
+    assert (prediction.units, prediction.shared) == (2, 1)
+    times = (prediction.admission_s, prediction.queue_s, prediction.inference_s)
+    assert min(times) >= 0
+    assert sum(times) <= whole
+
+
+@pytest.mark.parametrize(
+    ("body", "call"),
+    [
+        ({"model_version": "v1"}, {}),
+        ({}, {"selector": "v1"}),
+        ({"model": "house", "model_version": "v1"}, {"model": "house", "selector": "v1"}),
+    ],
+)
+async def test_model_and_version_may_be_named_in_any_place(
+    deployment: Deployment, body: dict[str, Any], call: dict[str, Any]
+) -> None:
+    prediction = await deployment.predict({"inputs": {"x": 5}, **body}, **call)
+    assert str(prediction.ref) == "house v1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("body", "call", "code"),
+    [
+        ({"model_version": "v1"}, {"selector": "v2"}, "VERSION_CONFLICT"),
+        ({"model": "wine"}, {"model": "house"}, "MODEL_CONFLICT"),
+        ({"model": "wine"}, {}, "MODEL_NOT_FOUND"),
+        ({"model_version": "v9"}, {}, "MODEL_VERSION_NOT_FOUND"),
+        ({"model_version": "v3"}, {}, "MODEL_VERSION_RETIRED"),
+        ({"options": {"explain": True}}, {}, "NOT_AVAILABLE"),
+        ({"options": {"async": True}}, {}, "NOT_AVAILABLE"),
+    ],
+)
+async def test_what_cannot_be_done_has_its_own_code(
+    deployment: Deployment, body: dict[str, Any], call: dict[str, Any], code: str
+) -> None:
+    error = await refused(deployment, {"inputs": {"x": 5}, **body}, **call)
+    assert error.code == code
+    assert deployment.backend.calls == []
+
+
+async def test_faults_of_inputs_and_options_are_told_together(deployment: Deployment) -> None:
+    body = {"inputs": {"x": "a", "y": 1}, "options": {"explain": "much"}, "extra": 1}
+    error = await refused(deployment, body)
+    assert isinstance(error, InvalidInput)
+    assert {fault.field for fault in error.faults} == {"x", "y", "options.explain", "extra"}
+
+
+async def test_other_versions_that_would_take_the_inputs_are_named(deployment: Deployment) -> None:
+    error = await refused(deployment, {"inputs": {"x": 50}})
+    assert isinstance(error, InvalidInput)
+    assert [fault.accepted_by for fault in error.faults] == [["v1.0.0"]]
+
+
+async def test_no_version_is_named_for_what_none_would_take(deployment: Deployment) -> None:
+    error = await refused(deployment, {"inputs": {"x": "a"}})
+    assert isinstance(error, InvalidInput)
+    assert [fault.accepted_by for fault in error.faults] == [None]
+
+
+async def test_no_other_version_is_named_for_a_fault_of_the_options(
+    deployment: Deployment,
+) -> None:
+    error = await refused(deployment, {"inputs": {"x": 5}, "options": {"explain": "much"}})
+    assert isinstance(error, InvalidInput)
+    assert [fault.accepted_by for fault in error.faults] == [None]
+
+
+@pytest.mark.parametrize(("asked", "limit"), [(None, 0.5), (100, 0.1), (100_000, 0.5)])
+async def test_the_deadline_is_the_clients_up_to_the_contracts(
+    deployment: Deployment, asked: int | None, limit: float
+) -> None:
+    await deployment.predict({"inputs": {"x": 5}}, timeout_ms=asked)
+    given = deployment.backend.calls[0].timeout_s
+    assert limit - 0.09 < given <= limit
+
+
+async def test_a_request_that_arrived_too_long_ago_is_not_worked_on(
+    deployment: Deployment,
+) -> None:
+    late = PredictCall({"inputs": {"x": 5}}, time.perf_counter() - 10)
+    with pytest.raises(TidegateError) as caught:
+        await deployment.pipeline.predict(late)
+    assert caught.value.code == "DEADLINE_EXCEEDED"
+    assert deployment.backend.calls == []
+
+
+async def test_a_version_that_is_not_loaded_is_unavailable(deployment: Deployment) -> None:
+    deployment.backend.reachable = False
+    await deployment.look()
+    assert (await refused(deployment, {"inputs": {"x": 5}})).code == "MODEL_UNAVAILABLE"
+
+
+async def test_it_can_serve_while_the_default_version_can(deployment: Deployment) -> None:
+    assert deployment.pipeline.can_serve()
+    del deployment.backend.models[Backing("m", "1")]
+    await deployment.look()
+    assert deployment.pipeline.can_serve()
+    del deployment.backend.models[Backing("m", "2")]
+    await deployment.look()
+    assert not deployment.pipeline.can_serve()
+
+
+async def test_an_invalid_input_is_told_even_if_the_model_is_away(deployment: Deployment) -> None:
+    deployment.backend.reachable = False
+    await deployment.look()
+    assert (await refused(deployment, {"inputs": {}})).code == "INVALID_INPUT"
+
+
+async def test_a_deployment_without_models_cannot_serve() -> None:
+    pool = BackendPool([MemoryBackend({})], interval_s=60, timeout_s=1)
+    lanes = Lanes({}, pool, slots=1, max_waiting=1, timeout_s=1, report=lambda *_: None)
+    assert not Pipeline({}, Router(Catalog([], None)), lanes).can_serve()
