@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -113,7 +114,7 @@ class Coalescer(Generic[Item, Result]):
             max_waiting: Members that may wait, at least 1.
         """
         self._run = run
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self._slots = slots
         self._max_waiting = max_waiting
         self._loop = asyncio.get_running_loop()
@@ -214,7 +215,7 @@ class Coalescer(Generic[Item, Result]):
         queue = self._queues[key]
         batch: list[Waiting[Item, Result]] = []
         now = self._loop.time()
-        while queue and len(batch) < self._max_batch:
+        while queue and len(batch) < self.max_batch:
             member = queue.popleft()
             self._waiting -= 1
             if member.future.done():
@@ -237,10 +238,14 @@ class Coalescer(Generic[Item, Result]):
         task = self._loop.create_task(self._deliver(batch))
         call.task = task
         self._calls.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, batch))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, batch: list[Waiting[Item, Result]], task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
+        for member in batch:
+            # Of a task that was cancelled before its first step, or that lost count of results.
+            if not member.future.done():
+                member.future.set_exception(Closed())
         self._pump()
 
     async def _deliver(self, batch: list[Waiting[Item, Result]]) -> None:
@@ -248,6 +253,8 @@ class Coalescer(Generic[Item, Result]):
         results: Sequence[Result | Exception]
         try:
             results = await self._run([member.item for member in batch], deadline)
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(results)} results for {len(batch)} members")
         except asyncio.CancelledError:
             results = [Closed()] * len(batch)
         except Exception as error:

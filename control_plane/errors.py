@@ -6,7 +6,6 @@
     ├── MalformedRequest          400  the bytes are not what HTTP and JSON allow
     ├── InvalidParameter          400  a header or query parameter is out of its range
     ├── InvalidInput              422  the body violates the contract; carries every fault
-    ├── NotFound … Retired        404, 410
     ├── Overloaded, Unavailable   503  with Retry-After
     ├── DeadlineExceeded          504
     └── …                         any other code of the catalogue
@@ -226,12 +225,6 @@ class InvalidInput(TidegateError):
         self.faults = faults
 
 
-class NotFound(TidegateError):
-    """There is no such resource, or it is somebody else's."""
-
-    code = "NOT_FOUND"
-
-
 class NotAvailable(TidegateError):
     """The option asked for is not offered here."""
 
@@ -266,9 +259,3 @@ class DeadlineExceeded(TidegateError):
     """The deadline passed before the answer came."""
 
     code = "DEADLINE_EXCEEDED"
-
-
-class ModelRejectedInput(TidegateError):
-    """Triton calls the tensors invalid although the contract let them pass."""
-
-    code = "INVALID_INPUT"

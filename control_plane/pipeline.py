@@ -136,8 +136,9 @@ class Pipeline:
         """
         inputs: Any = envelope.inputs
         if envelope.faults or not contract.inputs.accepts(inputs):
-            faults = [*envelope.faults, *contract.inputs.faults(inputs)]
-            raise InvalidInput(self._with_alternatives(faults, contract.ref, inputs))
+            of_inputs = contract.inputs.faults(inputs)
+            named = self._with_alternatives(of_inputs, contract.ref, inputs) if of_inputs else []
+            raise InvalidInput([*envelope.faults, *named])
         if envelope.explain:
             raise NotAvailable("Explanations are not offered", details={"option": "explain"})
         if envelope.background:

@@ -60,7 +60,7 @@ def error_body(error: TidegateError, exchange: Exchange, *, problem: bool) -> by
 
 def wants_problem(accept: bytes) -> bool:
     """True if the client asks for errors as RFC 9457."""
-    return PROBLEM in accept
+    return PROBLEM in accept.lower()
 
 
 def _facts(error: TidegateError) -> dict[str, Any]:

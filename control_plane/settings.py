@@ -13,7 +13,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX: Final = "TIDEGATE_"
-_TARGET: Final = r"^[A-Za-z0-9_.\-\[\]:]{1,255}:[0-9]{1,5}$"
+_PORT: Final = (
+    r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
+_TARGET: Final = r"^[A-Za-z0-9_.\-\[\]:]{1,255}:" + _PORT + "$"
 _REDIS: Final = r"^(redis|rediss|unix)://.+"
 
 
@@ -176,9 +179,10 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _unknown(variable: str, fields: Mapping[str, Any]) -> str:
-    names = [PREFIX + name.upper() for name in fields]
-    near = difflib.get_close_matches(variable, names, n=1)
-    return f"{variable} is no setting" + (f": did you mean {near[0]}?" if near else "")
+    wanted = variable.removeprefix(PREFIX).lower()
+    near = difflib.get_close_matches(wanted, list(fields), n=1)
+    hint = f": did you mean {PREFIX}{near[0].upper()}?" if near else ""
+    return f"{variable} is no setting{hint}"
 
 
 def _convert(

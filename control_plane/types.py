@@ -26,7 +26,7 @@ class Version(Struct, frozen=True, order=True):
     minor: int
     patch: int
 
-    _PATTERN = re.compile(r"v(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+    _PATTERN = re.compile(r"v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})")
 
     @classmethod
     def parse(cls, text: str) -> Version:

@@ -25,7 +25,9 @@ MEDIA_TYPES: Final = {
     1: b"application/vnd.tidegate.v1+json",
     2: b"application/vnd.tidegate.v2+json",
 }
-_VENDOR: Final = re.compile(rb"application/vnd\.tidegate\.v(\d{1,6})\+json", re.IGNORECASE)
+_VENDOR: Final = re.compile(rb"application/vnd\.tidegate\.v([0-9]{1,6})\+json")
+_QUALITY: Final = re.compile(rb"q=([01](?:\.[0-9]{0,3})?)")
+MAX_RANGES: Final = 32
 _RENDER: Final = {1: prediction_v1, 2: prediction_v2}
 
 
@@ -120,14 +122,31 @@ def _negotiate(route: PredictRoute, headers: dict[bytes, bytes]) -> tuple[int, b
     """
     if route.major:
         return route.major, JSON
-    asked = [int(number) for number in _VENDOR.findall(headers.get(b"accept", b""))]
-    if not asked:
+    accept = headers.get(b"accept", b"").lower()
+    for media_range in _preferred(accept):
+        vendor = _VENDOR.fullmatch(media_range)
+        if vendor is not None and int(vendor[1]) in MEDIA_TYPES:
+            return int(vendor[1]), MEDIA_TYPES[int(vendor[1])]
+        if media_range in {JSON, b"application/*", b"*/*"}:
+            return 1, JSON
+    if not _VENDOR.search(accept):
         return 1, JSON
-    for major in asked:
-        if major in MEDIA_TYPES:
-            return major, MEDIA_TYPES[major]
     raise TidegateError(
-        f"There is no API v{asked[0]}",
+        "There is no such API major",
         code="NOT_ACCEPTABLE",
         details={"available": [media_type.decode() for media_type in MEDIA_TYPES.values()]},
     )
+
+
+def _preferred(accept: bytes) -> list[bytes]:
+    """The media ranges of an Accept header, the most wanted first, without those of ``q=0``."""
+    ranges: list[tuple[float, bytes]] = []
+    for part in accept.split(b",")[:MAX_RANGES]:
+        media_range, *parameters = [piece.strip() for piece in part.split(b";")]
+        quality = 1.0
+        for parameter in parameters:
+            match = _QUALITY.fullmatch(parameter)
+            quality = float(match[1]) if match else quality
+        if quality > 0:
+            ranges.append((quality, media_range))
+    return [media_range for _, media_range in sorted(ranges, key=lambda pair: -pair[0])]

@@ -37,6 +37,7 @@ def read_headers(scope: HTTPScope) -> dict[bytes, bytes]:
         for name in _ONCE:
             if names.count(name) > 1:
                 raise InvalidParameter(name.decode(), "stands twice")
+        headers[b"accept"] = b", ".join(value for name, value in pairs if name == b"accept")
     return headers
 
 
@@ -110,10 +111,14 @@ def check_query(scope: HTTPScope) -> None:
     query = scope["query_string"]
     if not query:
         return
-    name, _, value = query.partition(b"&")[0].partition(b"=")
-    shown = name.decode("latin-1")[:64]
-    if name != b"explain" or b"&" in query:
-        raise InvalidParameter(shown, "is no parameter of this resource")
+    pairs = [part.partition(b"=") for part in query.split(b"&")]
+    for name, _, _ in pairs:
+        if name != b"explain":
+            shown = name.decode("latin-1")[:64]
+            raise InvalidParameter(shown, "is no parameter of this resource")
+    if len(pairs) > 1:
+        raise InvalidParameter("explain", "stands twice")
+    value = pairs[0][2]
     if value in {b"true", b"simple", b"detailed"}:
         details = {"option": "explain"}
         raise TidegateError("Explanations are not offered", code="NOT_AVAILABLE", details=details)
@@ -131,7 +136,7 @@ def _check_media_type(headers: dict[bytes, bytes]) -> None:
             code="UNSUPPORTED_MEDIA_TYPE",
             details={"accepted": ["application/json"]},
         )
-    if headers.get(b"content-encoding", b"identity") != b"identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise TidegateError(
             "Compressed bodies are not taken",
             code="UNSUPPORTED_MEDIA_TYPE",

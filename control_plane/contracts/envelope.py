@@ -35,7 +35,7 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "model_version": {
         "type": "string",
         "maxLength": 63,
-        "pattern": "^(v[0-9]{1,6}([.][0-9]{1,6}){0,2}|[a-z][a-z0-9-]*)$",
+        "pattern": "^(v(0|[1-9][0-9]{0,5})([.](0|[1-9][0-9]{0,5})){0,2}|[a-z][a-z0-9-]*)$",
         "description": "Exact version (v2.3.1), prefix (v2, v2.3) or alias (stable, latest)",
     },
     "options": _OPTIONS,

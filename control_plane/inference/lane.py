@@ -103,6 +103,15 @@ class Lane:
         )
 
     @property
+    def max_batch(self) -> int:
+        """Inputs of a call, at most."""
+        return self._coalescer.max_batch
+
+    @max_batch.setter
+    def max_batch(self, size: int) -> None:
+        self._coalescer.max_batch = size
+
+    @property
     def waiting(self) -> int:
         """Inputs that wait for a call."""
         return self._coalescer.waiting

@@ -64,6 +64,7 @@ class Lanes:
         self._timeout_s = timeout_s
         self._report = report
         self._lanes: dict[Backing, Lane] = {}
+        self._sizes: dict[Backing, dict[str, int]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self.refused: dict[Backing, list[str]] = {}
         pool.on_ready.append(self._came)
@@ -98,6 +99,7 @@ class Lanes:
 
     def _came(self, backend: InferenceBackend, backings: frozenset[Backing]) -> None:
         for backing in backings & self._specs.keys():
+            self._pool.hold(backend, backing)
             task = asyncio.create_task(self._open(backend, backing))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
@@ -112,18 +114,26 @@ class Lanes:
             return
         reasons = spec.disagreements(signature)
         if reasons:
-            log.error("version left out", extra={"model": str(spec.ref), "reasons": reasons})
+            log.error(
+                "version left out",
+                extra={"model": str(spec.ref), "triton": backend.name, "reasons": reasons},
+            )
             self.refused[backing] = reasons
-            self._lanes.pop(backing, None)
             return
         self.refused.pop(backing, None)
+        self._sizes.setdefault(backing, {})[backend.name] = signature.max_batch_size
+        self._lane(backing, spec).max_batch = min(self._sizes[backing].values())
+        self._pool.release(backend, backing)
+
+    def _lane(self, backing: Backing, spec: LaneSpec) -> Lane:
         if backing not in self._lanes:
             self._lanes[backing] = Lane(
                 backing,
                 spec.codec,
                 self._pool,
-                max_batch=signature.max_batch_size,
+                max_batch=1,
                 slots=self._slots,
                 max_waiting=self._max_waiting,
                 report=lambda call: self._report(spec.ref, call),
             )
+        return self._lanes[backing]

@@ -23,15 +23,21 @@ class Endpoint:
     Attributes:
         backend: The server.
         ready: The model versions that it can answer for; empty while it is down.
+        held: Those among them that get no calls, because nobody has found them fit.
         in_flight: Calls that it is working on.
     """
 
-    __slots__ = ("backend", "in_flight", "ready")
+    __slots__ = ("backend", "held", "in_flight", "ready")
 
     def __init__(self, backend: InferenceBackend) -> None:
         self.backend = backend
         self.ready: frozenset[Backing] = frozenset()
+        self.held: set[Backing] = set()
         self.in_flight = 0
+
+    def takes(self, backing: Backing) -> bool:
+        """True if calls of the model version may go here."""
+        return backing in self.ready and backing not in self.held
 
 
 class BackendPool:
@@ -67,8 +73,8 @@ class BackendPool:
             await endpoint.backend.close()
 
     def is_ready(self, backing: Backing) -> bool:
-        """True if at least one healthy server has the model version loaded."""
-        return any(backing in endpoint.ready for endpoint in self.endpoints)
+        """True if at least one healthy server may be called for the model version."""
+        return any(endpoint.takes(backing) for endpoint in self.endpoints)
 
     async def infer(self, request: InferenceRequest) -> dict[str, Tensor]:
         """Run a model once, on another server if the first cannot be reached.
@@ -94,6 +100,18 @@ class BackendPool:
             finally:
                 endpoint.in_flight -= 1
         raise failure
+
+    def hold(self, backend: InferenceBackend, backing: Backing) -> None:
+        """Send no calls of a model version to a server until :meth:`release`."""
+        for endpoint in self.endpoints:
+            if endpoint.backend is backend:
+                endpoint.held.add(backing)
+
+    def release(self, backend: InferenceBackend, backing: Backing) -> None:
+        """Let calls of a model version go to a server."""
+        for endpoint in self.endpoints:
+            if endpoint.backend is backend:
+                endpoint.held.discard(backing)
 
     def forget(self, backend: InferenceBackend, backing: Backing) -> None:
         """Count a model version as not ready until the next look at the server."""
@@ -127,7 +145,7 @@ class BackendPool:
     def _pick(self, backing: Backing, tried: set[int]) -> Endpoint | None:
         best: Endpoint | None = None
         for endpoint in self.endpoints:
-            if backing not in endpoint.ready or id(endpoint) in tried:
+            if not endpoint.takes(backing) or id(endpoint) in tried:
                 continue
             if best is None or endpoint.in_flight < best.in_flight:
                 best = endpoint

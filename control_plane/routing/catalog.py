@@ -34,7 +34,7 @@ class Model(Struct, frozen=True):
     @property
     def default(self) -> Version:
         """The version that answers who names none: the latest stable, else the latest."""
-        return self.aliases.get("stable", self.aliases["latest"])
+        return self.aliases.get("stable") or self.aliases.get("latest") or self.versions[-1]
 
 
 class Catalog:
@@ -60,7 +60,8 @@ class Catalog:
 def _model(name: str, lives: dict[Version, Life]) -> Model:
     versions = tuple(sorted(lives))
     stable = [version for version in versions if lives[version] is Life.STABLE]
-    aliases = {"latest": versions[-1]}
+    answering = [version for version in versions if lives[version] is not Life.RETIRED]
+    aliases = {"latest": answering[-1]} if answering else {}
     if stable:
         aliases["stable"] = stable[-1]
     return Model(name, versions, lives, aliases)

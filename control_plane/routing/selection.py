@@ -10,7 +10,8 @@ from control_plane.routing.catalog import Catalog, Model
 from control_plane.types import MODEL_NAME, Life, ModelRef, Route, Version
 
 _SELECTOR: Final = re.compile(
-    r"v(?P<major>\d{1,6})(?:\.(?P<minor>\d{1,6})(?:\.(?P<patch>\d{1,6}))?)?"
+    r"v(?P<major>0|[1-9][0-9]{0,5})"
+    r"(?:\.(?P<minor>0|[1-9][0-9]{0,5})(?:\.(?P<patch>0|[1-9][0-9]{0,5}))?)?"
     r"|(?P<alias>[a-z][a-z0-9-]{0,62})"
 )
 MAX_CACHED: Final = 1024

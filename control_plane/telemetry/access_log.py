@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import threading
@@ -49,7 +50,7 @@ class AccessLog:
             return
         line = (
             f'{{"time":"{self._now()}","event":"request","request_id":"{exchange.request_id}",'
-            f'"method":"{exchange.method}","route":"{exchange.route}","status":{exchange.status},'
+            f'"method":{json.dumps(exchange.method)},"route":"{exchange.route}","status":{exchange.status},'
             f'"duration_ms":{seconds * 1000:.3f}'
         )
         if exchange.model:
