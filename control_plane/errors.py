@@ -122,7 +122,7 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
     ),
     "MODEL_UNAVAILABLE": ErrorSpec(
         503,
-        "No healthy Triton has the model version loaded.",
+        "No healthy server has the model version loaded, or it is being shut down.",
         "Repeat after Retry-After seconds, with backoff.",
         retryable=True,
     ),
@@ -247,7 +247,7 @@ class Overloaded(TidegateError):
 
 
 class ModelUnavailable(TidegateError):
-    """No healthy Triton has the model version loaded."""
+    """No healthy server has the model version loaded, or it is being shut down."""
 
     code = "MODEL_UNAVAILABLE"
 

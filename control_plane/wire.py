@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from control_plane.errors import MalformedRequest
 from control_plane.problem import error_body
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import new_request_id
+
+GONE: Final = "the client has gone"
+"""Message of the cancellation of a request whose client went away."""
 
 
 class JoinedWrites:
@@ -51,11 +55,30 @@ class JoinedWrites:
 
 
 class EnvelopeProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP/1.1 protocol with joined writes and the error envelope."""
+    """Uvicorn's HTTP/1.1 protocol with joined writes, the error envelope and cancellation.
+
+    A client that goes away cancels its request, whose task then gets ``CancelledError(GONE)``:
+    what waits is dropped, and a call that nobody else shares is cancelled in Triton.
+    """
+
+    _request: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel what the client that has gone still waited for."""
+        super().connection_lost(exc)
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and self._request is not None:
+            self._request.cancel(GONE)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """As in the base class, which keeps the task from us."""
+        self._request = task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 in the envelope and close the connection."""

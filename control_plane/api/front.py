@@ -6,6 +6,7 @@ and response classes cost more than all of a prediction's own work (docs/decisio
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -17,13 +18,17 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from control_plane import problem
 from control_plane.api import predict
 from control_plane.api.request import ClientGone, read_headers
-from control_plane.errors import TidegateError
+from control_plane.errors import ModelUnavailable, TidegateError
 from control_plane.services import Services
 from control_plane.telemetry.access_log import AccessLog
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import client_request_id, new_request_id
+from control_plane.wire import GONE
 
 log = logging.getLogger(__name__)
+
+CLIENT_CLOSED_REQUEST = 499
+"""What log and metrics say of a request whose client went away; no answer has this status."""
 
 
 class Front:
@@ -63,7 +68,11 @@ class Front:
                 exchange.route = route.template
                 await self._predict(services, route, scope, receive, send, exchange)
         except ClientGone:
-            exchange.status = 499
+            exchange.status = CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError as error:
+            if error.args != (GONE,):
+                raise
+            exchange.status = CLIENT_CLOSED_REQUEST
         finally:
             seconds = time.perf_counter() - exchange.started
             services.metrics.request(exchange, seconds)
@@ -90,6 +99,11 @@ class Front:
             status, body, answer_headers = _failed(error, exchange, headers)
         except ClientGone:
             raise
+        except asyncio.CancelledError as error:
+            if error.args == (GONE,):
+                raise
+            late = ModelUnavailable("The server is shutting down")
+            status, body, answer_headers = _failed(late, exchange, headers)
         except Exception:
             log.exception("request failed", extra={"request_id": exchange.request_id})
             failure = TidegateError("The server failed")

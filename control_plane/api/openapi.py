@@ -14,6 +14,7 @@ from control_plane.api.openapi_parts import (
     Schema,
     closed_object,
     error_response,
+    error_responses,
     error_schema,
     fixed_paths,
     header_objects,
@@ -82,7 +83,10 @@ def document(pipeline: Pipeline) -> Schema:
             {"name": "health", "description": "For load balancers and orchestrators"},
         ],
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": dict(sorted(schemas.items()))},
+        "components": {
+            "responses": error_responses(),
+            "schemas": dict(sorted(schemas.items())),
+        },
     }
 
 

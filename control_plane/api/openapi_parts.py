@@ -40,7 +40,17 @@ def header_objects(names: dict[str, str]) -> Schema:
 
 
 def error_response(status: int) -> Schema:
-    """The response of an error status: every code that goes with it."""
+    """A reference to the response of an error status."""
+    return {"$ref": f"#/components/responses/{status}"}
+
+
+def error_responses() -> Schema:
+    """The response of every error status: the codes that go with it."""
+    statuses = sorted({spec.status for spec in CATALOGUE.values()})
+    return {str(status): _error_response(status) for status in statuses}
+
+
+def _error_response(status: int) -> Schema:
     specs = {code: spec for code, spec in CATALOGUE.items() if spec.status == status}
     lines = [f"`{code}`: {spec.summary} {spec.remedy}" for code, spec in specs.items()]
     headers = dict(ID_HEADERS)

@@ -139,7 +139,7 @@ def _negotiate(route: PredictRoute, headers: dict[bytes, bytes]) -> tuple[int, b
 
 
 def _preferred(accept: bytes) -> list[bytes]:
-    """The media ranges of an Accept header, the most wanted first, without those of ``q=0``."""
+    """The media ranges of an Accept header but those of ``q=0``: API majors, then by quality."""
     ranges: list[tuple[float, bytes]] = []
     for part in accept.split(b",")[:MAX_RANGES]:
         media_range, *parameters = [piece.strip() for piece in part.split(b";")]
@@ -149,4 +149,5 @@ def _preferred(accept: bytes) -> list[bytes]:
             quality = float(match[1]) if match else quality
         if quality > 0:
             ranges.append((quality, media_range))
-    return [media_range for _, media_range in sorted(ranges, key=lambda pair: -pair[0])]
+    ranges.sort(key=lambda pair: (_VENDOR.fullmatch(pair[1]) is None, -pair[0]))
+    return [media_range for _, media_range in ranges]

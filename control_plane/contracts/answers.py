@@ -69,6 +69,10 @@ class AnswerDecoder:
         self.kind = KINDS[spec.kind](spec)
         answer = tuple(spec.tensors or [spec.tensor or ""])
         self._warnings: tuple[WarningSpec, ...] = tuple(spec.warnings)
+        # The length of each axis of one row; None for any.
+        self._shapes: dict[str, tuple[int | None, ...]] = {w.tensor: (1,) for w in spec.warnings}
+        if spec.tensor is not None:
+            self._shapes[spec.tensor] = (None,)
         self.outputs = tuple(dict.fromkeys([*answer, *(w.tensor for w in self._warnings)]))
 
     def split(self, outputs: dict[str, Tensor], size: int) -> list[Row | ModelFailed]:
@@ -77,7 +81,9 @@ class AnswerDecoder:
         Raises:
             ModelFailed: If a tensor is missing or not of the batch's size.
         """
-        columns = [_column(name, outputs.get(name), size) for name in self.outputs]
+        columns = [
+            _column(name, outputs.get(name), size, self._shapes.get(name)) for name in self.outputs
+        ]
         rows: list[Row | ModelFailed] = []
         for index in range(size):
             if all(finite is None or finite[index] for _, finite in columns):
@@ -108,12 +114,16 @@ class AnswerDecoder:
         return Answer(flat, self.kind, row, warnings)
 
 
-def _column(name: str, tensor: Tensor | None, size: int) -> tuple[list[Any], list[bool] | None]:
+def _column(
+    name: str, tensor: Tensor | None, size: int, row_shape: tuple[int | None, ...] | None
+) -> tuple[list[Any], list[bool] | None]:
     """A tensor's rows as Python values, and which of them are finite (None: all)."""
     if tensor is None:
         raise ModelFailed(f"The model gave no output {name}")
     if not tensor.shape or tensor.shape[0] != size:
         raise ModelFailed(f"The output {name} is not of the batch's size {size}")
+    if row_shape is not None and not _is_numbers(tensor, row_shape):
+        raise ModelFailed(f"The output {name} is not of the kind that the contract says")
     if tensor.datatype == "BYTES":
         return _strings(tensor), None
     try:
@@ -126,6 +136,15 @@ def _column(name: str, tensor: Tensor | None, size: int) -> tuple[list[Any], lis
     return array.tolist(), finite.tolist()
 
 
+def _is_numbers(tensor: Tensor, row_shape: tuple[int | None, ...]) -> bool:
+    axes = tensor.shape[1:]
+    return (
+        tensor.datatype != "BYTES"
+        and len(axes) == len(row_shape)
+        and all(wanted in {None, axis} for wanted, axis in zip(row_shape, axes, strict=True))
+    )
+
+
 def _strings(tensor: Tensor) -> list[Any]:
     elements, position = [], 0
     while position + 4 <= len(tensor.data):
@@ -133,6 +152,8 @@ def _strings(tensor: Tensor) -> list[Any]:
         position += 4
         elements.append(tensor.data[position : position + length].decode(errors="replace"))
         position += length
+    if position != len(tensor.data):
+        raise ModelFailed(f"The output {tensor.name} is cut short")
     try:
         nested: list[Any] = np.array(elements, dtype=object).reshape(tensor.shape).tolist()
     except ValueError as error:

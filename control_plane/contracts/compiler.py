@@ -15,7 +15,7 @@ from msgspec import Struct
 from control_plane.contracts.answer_kinds import Row
 from control_plane.contracts.answers import Answer, AnswerDecoder, Codec
 from control_plane.contracts.document import Contract, TensorSpec
-from control_plane.contracts.inputs import DIALECT, InputSchema
+from control_plane.contracts.inputs import DIALECT, InputSchema, resolve
 from control_plane.contracts.reader import read_contract
 from control_plane.contracts.source import FaultyContract, Source
 from control_plane.contracts.tensors import JSON_TYPES
@@ -23,6 +23,8 @@ from control_plane.errors import InvalidInput
 from control_plane.types import Backing, EncodedInput, FileFault, ModelRef, Version
 
 Path = list[str | int]
+_UNUSED: Final = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
+MAX_RANK: Final = 8
 _FREE: Final = frozenset({"number", "integer", "string", "boolean", "array", "object", "null"})
 
 
@@ -133,12 +135,15 @@ def _references(source: Source, node: Any, path: Path) -> list[FileFault]:
     """Faults of references that leave the document, and of ids, which would move their base."""
     faults: list[FileFault] = []
     if isinstance(node, dict):
-        for key in ("$ref", "$dynamicRef"):
-            if isinstance(node.get(key), str) and not node[key].startswith("#"):
-                remedy = "Put it under `$defs` and refer to `#/$defs/…`"
-                faults.append(source.fault([*path, key], "a reference leaves the file", remedy))
-        if isinstance(node.get("$id"), str):
-            faults.append(source.fault([*path, "$id"], "inputs have no $id", "Leave it out"))
+        target = node.get("$ref")
+        if isinstance(target, str) and target != "#" and not target.startswith("#/"):
+            message = "a reference leaves the file or names an anchor"
+            remedy = "Put its target under `$defs` and refer to `#/$defs/…`"
+            faults.append(source.fault([*path, "$ref"], message, remedy))
+        for key in _UNUSED & node.keys():
+            if isinstance(node[key], str):
+                message = f"{key} has no use here"
+                faults.append(source.fault([*path, key], message, "Refer to `#/$defs/…`"))
     for step, child in _children(node):
         faults += _references(source, child, [*path, step])
     return faults
@@ -152,15 +157,20 @@ def _children(node: Any) -> Iterable[tuple[str | int, Any]]:
 
 def _default_faults(source: Source, schema: dict[str, Any]) -> list[FileFault]:
     faults = []
+    kept = ("type", "properties", "$defs")
+    alone = {key: value for key, value in schema.items() if key in kept}
+    try:
+        optional = jsonschema_rs.Draft202012Validator(alone, offline=True)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        remedy = "Refer to `#/$defs/…` or `#/properties/…`"
+        return [source.fault(["inputs"], f"a reference leads elsewhere: {error}", remedy)]
     for name, spec in schema["properties"].items():
-        if isinstance(spec, dict) and "default" in spec:
-            single = {**spec, "$defs": schema.get("$defs", {})}
-            validator = jsonschema_rs.Draft202012Validator(single, offline=True)
-            if not validator.is_valid(spec["default"]):
-                path: Path = ["inputs", "properties", name, "default"]
-                message = f"the default of {name} violates its own schema"
-                remedy = "Choose a default that a client could send"
-                faults.append(source.fault(path, message, remedy))
+        has_default = isinstance(spec, dict) and "default" in spec
+        if has_default and not optional.is_valid({name: spec["default"]}):
+            path: Path = ["inputs", "properties", name, "default"]
+            message = f"the default of {name} violates its own schema"
+            remedy = "Choose a default that a client could send"
+            faults.append(source.fault(path, message, remedy))
     return faults
 
 
@@ -181,17 +191,30 @@ def _field_faults(
     if found is None:
         known = ", ".join(sorted(schema["properties"]))
         return [source.fault([*path, "from"], f"there is no input {field}", f"Inputs are: {known}")]
-    if field not in schema.get("required", []) and "default" not in _resolve(found, schema):
+    if field not in schema.get("required", []) and "default" not in resolve(found, schema):
         remedy = f"Add {field} to `required` or give it a `default`: a tensor is never left empty"
         return [source.fault([*path, "from"], f"the input {field} is optional", remedy)]
-    types = _element_types(found, schema)
+    leaves = _leaves(found, schema)
+    types = {name for _, name in leaves}
     allowed = JSON_TYPES[spec.datatype]
     if not types <= allowed:
         names = " or ".join(sorted(types - allowed))
         remedy = f"Declare {field} as {' or '.join(sorted(allowed))}, or change the datatype"
         message = f"the input {field} may be {names}, which {spec.datatype} cannot hold"
         return [source.fault([*path, "datatype"], message, remedy)]
+    ranks = _ranks(spec)
+    if {depth for depth, _ in leaves} - ranks:
+        wanted = " or ".join("one value" if rank == 0 else f"{rank}-fold array" for rank in ranks)
+        message = f"the input {field} does not have the shape {spec.shape}"
+        return [source.fault([*path, "shape"], message, f"Declare {field} as {wanted}")]
     return []
+
+
+def _ranks(spec: TensorSpec) -> set[int]:
+    """How deep in arrays an input's values may lie for a tensor."""
+    if isinstance(spec.source, list):
+        return {0}
+    return {0, len(spec.shape)} if all(size == 1 for size in spec.shape) else {len(spec.shape)}
 
 
 def _shape_faults(source: Source, path: Path, spec: TensorSpec) -> list[FileFault]:
@@ -207,31 +230,22 @@ def _shape_faults(source: Source, path: Path, spec: TensorSpec) -> list[FileFaul
     return []
 
 
-def _resolve(spec: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    """Follow local references, at most 16 of them."""
-    for _ in range(16):
-        if not isinstance(spec, dict) or "$ref" not in spec:
-            break
-        target: Any = schema
-        for step in spec["$ref"].removeprefix("#").split("/")[1:]:
-            target = target.get(step.replace("~1", "/").replace("~0", "~"), {})
-        spec = {**target, **{key: value for key, value in spec.items() if key != "$ref"}}
-    return spec if isinstance(spec, dict) else {}
-
-
-def _element_types(spec: Any, schema: dict[str, Any], depth: int = 0) -> frozenset[str]:
-    """The JSON types that a property's elements may have, arrays unwrapped."""
-    spec = _resolve(spec, schema)
+def _leaves(spec: Any, schema: dict[str, Any], depth: int = 0) -> set[tuple[int, str]]:
+    """The JSON types that a property may hold and how deep in arrays they lie."""
+    spec = resolve(spec, schema)
     if "type" in spec:
         types = spec["type"] if isinstance(spec["type"], list) else [spec["type"]]
     elif "enum" in spec or "const" in spec:
         types = [_type_of(value) for value in spec.get("enum", [spec.get("const")])]
     else:
-        return _FREE
-    if "array" in types and depth < 8:
-        inner = _element_types(spec.get("items", {}), schema, depth + 1)
-        return frozenset(types) - {"array"} | inner
-    return frozenset(types)
+        types = sorted(_FREE)
+    leaves = {(depth, str(name)) for name in types if name != "array" or depth >= MAX_RANK}
+    if "array" in types and depth < MAX_RANK:
+        items = spec.get("items", {})
+        inner = [*spec.get("prefixItems", []), *([items] if items is not False else [])]
+        for part in inner:
+            leaves |= _leaves(part, schema, depth + 1)
+    return leaves
 
 
 def _type_of(value: object) -> str:
@@ -283,7 +297,7 @@ def _threshold_faults(source: Source, contract: Contract) -> list[FileFault]:
     required = contract.inputs.get("required", [])
     bounded = (
         isinstance(spec, dict)
-        and spec.get("type") in {"number", "integer"}
+        and spec.get("type") in ("number", "integer")
         and all(isinstance(spec.get(key), (int, float)) for key in ("minimum", "maximum"))
         and 0 <= spec["minimum"] <= spec["maximum"] <= 1
         and ("default" in spec or (isinstance(required, list) and name in required))

@@ -9,10 +9,13 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 
-from control_plane.errors import Fault, InvalidInput
+from control_plane.errors import Fault, InvalidInput, MalformedRequest
 
 MAX_FAULTS: Final = 50
 MAX_ECHO: Final = 64
+MAX_SUGGESTIONS: Final = 3
+MAX_COMPARED: Final = 100
+"""Comparing names is the dearest step of a refusal: few unknown names, against so many known."""
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -44,15 +47,17 @@ class InputSchema:
         )
         self._valid = self._validator.is_valid
         properties: dict[str, Any] = schema.get("properties", {})
+        resolved = {name: resolve(spec, schema) for name, spec in properties.items()}
         self._defaults = {
-            name: spec["default"]
-            for name, spec in properties.items()
-            if isinstance(spec, dict) and "default" in spec
+            name: spec["default"] for name, spec in resolved.items() if "default" in spec
         }
 
     def accepts(self, inputs: object) -> bool:
-        """True if the inputs are valid."""
-        return bool(self._valid(inputs))
+        """True if the inputs are valid; what is nested too deep to be checked is not."""
+        try:
+            return bool(self._valid(inputs))
+        except ValueError:
+            return False
 
     def complete(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Valid inputs with the schema's defaults filled in.
@@ -60,7 +65,7 @@ class InputSchema:
         Raises:
             InvalidInput: With every fault, the first 50 of them.
         """
-        if not self._valid(inputs):
+        if not self.accepts(inputs):
             raise InvalidInput(self.faults(inputs))
         return self.filled(inputs)
 
@@ -69,13 +74,40 @@ class InputSchema:
         return {**self._defaults, **inputs} if self._defaults else inputs
 
     def faults(self, inputs: object) -> list[Fault]:
-        """Every fault of the inputs, the first 50 of them, by field."""
+        """Every fault of the inputs, the first 50 of them, by field.
+
+        Raises:
+            MalformedRequest: If they are nested deeper than the validator takes, about 250 levels.
+        """
         faults: list[Fault] = []
-        for error in self._validator.iter_errors(inputs):
-            faults.extend(_faults(error, self.schema, self._base))
-            if len(faults) >= MAX_FAULTS:
-                break
-        return faults[:MAX_FAULTS]
+        try:
+            for error in self._validator.iter_errors(inputs):
+                left = MAX_FAULTS - len(faults)
+                faults += _faults(error, self.schema, self._base, left)
+                if len(faults) >= MAX_FAULTS:
+                    break
+        except ValueError:
+            raise MalformedRequest("The body is nested too deep") from None
+        return faults
+
+
+def resolve(spec: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its local references followed, at most 16 of them; empty if they lead nowhere.
+
+    Args:
+        spec: The schema of a property.
+        schema: The document that the references are relative to.
+    """
+    for _ in range(16):
+        if not isinstance(spec, dict) or "$ref" not in spec:
+            break
+        target: Any = schema
+        for step in str(spec["$ref"]).removeprefix("#").split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            target = target.get(name) if isinstance(target, dict) else None
+        beside = {key: value for key, value in spec.items() if key != "$ref"}
+        spec = {**target, **beside} if isinstance(target, dict) else beside
+    return spec if isinstance(spec, dict) else {}
 
 
 def field_name(path: Sequence[str | int]) -> str:
@@ -85,13 +117,13 @@ def field_name(path: Sequence[str | int]) -> str:
         if isinstance(step, int):
             name += f"[{step}]"
         else:
-            name += f".{step}" if name else step
+            name += f".{step[:MAX_ECHO]}" if name else step[:MAX_ECHO]
     return name or "inputs"
 
 
 def pointer(path: Sequence[str | int], base: Sequence[str] = ("inputs",)) -> str:
     """A path within the part of the body at ``base`` as JSON Pointer into the body."""
-    steps = [str(step).replace("~", "~0").replace("/", "~1") for step in path]
+    steps = [str(step)[:MAX_ECHO].replace("~", "~0").replace("/", "~1") for step in path]
     return "/".join(["", *base, *steps])
 
 
@@ -125,7 +157,7 @@ def echo(value: object) -> str | int | float | bool | None:
     return None
 
 
-def _faults(error: Any, schema: dict[str, Any], base: tuple[str, ...]) -> list[Fault]:
+def _faults(error: Any, schema: dict[str, Any], base: tuple[str, ...], most: int) -> list[Fault]:
     path = list(error.instance_path)
     keyword = error.kind.name
     value = error.kind.value
@@ -133,7 +165,10 @@ def _faults(error: Any, schema: dict[str, Any], base: tuple[str, ...]) -> list[F
         return [_fault([*path, value], base, "is required and missing")]
     if keyword in {"additionalProperties", "unevaluatedProperties"}:
         known = sorted(schema.get("properties", {})) if not path else []
-        return [_unknown([*path, str(name)[:MAX_ECHO]], base, known) for name in value]
+        return [
+            _unknown([*path, str(name)], base, known, suggest=number < MAX_SUGGESTIONS)
+            for number, name in enumerate(value[:most])
+        ]
     issue, facts = _described(keyword, value, error.instance)
     return [_fault(path, base, issue, **facts)]
 
@@ -142,8 +177,11 @@ def _fault(path: list[str | int], base: tuple[str, ...], issue: str, **facts: An
     return Fault(field=field_name(path), issue=issue, path=pointer(path, base), **facts)
 
 
-def _unknown(path: list[str | int], base: tuple[str, ...], known: list[str]) -> Fault:
-    near = difflib.get_close_matches(str(path[-1]), known, n=1)
+def _unknown(
+    path: list[str | int], base: tuple[str, ...], known: list[str], *, suggest: bool
+) -> Fault:
+    name = str(path[-1])[:MAX_ECHO]
+    near = difflib.get_close_matches(name, known[:MAX_COMPARED], n=1) if suggest else []
     issue = "is not known here" + (f": did you mean {near[0]}?" if near else "")
     return _fault(path, base, issue, allowed=known[:20] or None)
 

@@ -10,7 +10,6 @@ import msgspec
 
 from control_plane.contracts.document import Contract, schema
 from control_plane.contracts.source import FaultyContract, Source
-from control_plane.types import FileFault
 
 REMEDY = "docs/contract.md shows what each field takes"
 
@@ -28,7 +27,7 @@ def read_contract(source: Source) -> Contract:
     """
     faults = [
         source.fault(list(error.instance_path), _message(error), REMEDY)
-        for error in _leaves(source.data)
+        for error in _errors(source)
     ]
     if faults:
         raise FaultyContract(sorted(set(faults)))
@@ -38,12 +37,11 @@ def read_contract(source: Source) -> Contract:
         raise FaultyContract([source.fault([], str(error), REMEDY)]) from error
 
 
-def _leaves(data: dict[str, Any]) -> list[Any]:
+def _errors(source: Source) -> list[Any]:
     try:
-        return list(_validator().iter_errors(data))
+        return list(_validator().iter_errors(source.data))
     except ValueError as error:
-        fault = FileFault("contract.yaml", 0, f"cannot be checked: {error}", REMEDY)
-        raise FaultyContract([fault]) from error
+        raise FaultyContract([source.fault([], f"cannot be checked: {error}", REMEDY)]) from error
 
 
 def _message(error: Any) -> str:

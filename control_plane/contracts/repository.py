@@ -6,6 +6,7 @@ loudly what was left out.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,10 @@ def read_repository(root: Path) -> Reading:
         FaultyContract: If the folder itself cannot be read.
     """
     try:
-        files = sorted(root.glob(f"*/*/{CONTRACT}"))
         if not root.is_dir():
             raise NotADirectoryError
+        folders = sorted(root.glob("*/*/"))
+        files = [folder / CONTRACT for folder in folders if os.path.lexists(folder / CONTRACT)]
     except OSError as error:
         remedy = "Point TIDEGATE_MODEL_REPOSITORY at a Triton model repository"
         fault = FileFault(str(root), 0, "is no folder that can be read", remedy)

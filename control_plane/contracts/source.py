@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from control_plane.types import FileFault
 
 MAX_BYTES = 1_048_576
+MAX_VALUES = 100_000
+MAX_DEPTH = 64
 
 
 class FaultyContract(Exception):
@@ -31,17 +35,19 @@ class Source:
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
+        if re.search(r"^%", text, re.MULTILINE):
+            raise self._unreadable(1, "a directive (%) stands before the document")
         try:
             self._document = YAML(typ="rt", pure=True).load(text)
         except MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 0
             raise self._unreadable(line, error.problem or str(error)) from error
-        except (YAMLError, ValueError, RecursionError) as error:
+        except Exception as error:  # the parser raises whatever a hostile text makes it trip over
             raise self._unreadable(0, str(error).partition("\n")[0] or "nested too deep") from error
         if not isinstance(self._document, dict):
             raise self._unreadable(1, "expected a mapping at the top")
         try:
-            self.data: dict[str, Any] = _plain(self._document, depth=0)
+            self.data: dict[str, Any] = _Plain().value(self._document, depth=0)
         except ValueError as error:
             raise self._unreadable(0, str(error)) from error
 
@@ -97,25 +103,54 @@ def _position(node: Any, step: str | int) -> int | None:
     return None
 
 
-def _plain(node: Any, depth: int) -> Any:
-    """Turn ruamel's containers and scalars into plain Python ones.
+class _Plain:
+    """Turns ruamel's containers and scalars into plain Python ones, within bounds."""
 
-    Raises:
-        ValueError: If a key is no string, or the document is nested deeper than 64 levels (an
-            alias to a parent has no end).
-    """
-    if depth > 64:
-        raise ValueError("nested deeper than 64 levels")
-    if isinstance(node, dict):
-        for key in node:
-            if not isinstance(key, str):
-                raise ValueError(f"the key {key!r} is not a string: put it in quotes")  # noqa: TRY004
-        return {str(key): _plain(value, depth + 1) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value, depth + 1) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def value(self, node: Any, depth: int) -> Any:
+        """Convert a node and what is below it.
+
+        Raises:
+            ValueError: If a key is no string, a value has no form in JSON, the document is nested
+                deeper than 64 levels (an alias to a parent has no end) or has more than 100,000
+                values (aliases of aliases multiply).
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"more than {MAX_VALUES} values")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(node, dict):
+            return {_key(key): self.value(value, depth + 1) for key, value in node.items()}
+        if isinstance(node, list):
+            return [self.value(value, depth + 1) for value in node]
+        return _scalar(node)
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"the key {key!r} is not a string: put it in quotes")  # noqa: TRY004
+    return _text(key)
+
+
+def _scalar(node: Any) -> Any:
     if node is None:
         return None
+    if isinstance(node, (bool, ScalarBoolean)):
+        return bool(node)
+    if isinstance(node, str):
+        return _text(node)
+    for kind in (int, float):
+        if isinstance(node, kind):
+            return kind(node)
     raise ValueError(f"a value of type {type(node).__name__} has no form in JSON: put it in quotes")
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a character (a lone surrogate)") from None
+    return str(text)

@@ -44,9 +44,11 @@ def encoder(spec: TensorSpec) -> Encoder:
     shape = tuple(spec.shape)
     if isinstance(spec.source, list):
         return _columns(spec.source, spec.datatype, shape)
-    if all(size == 1 for size in shape):
-        return _scalar(spec.source, spec.datatype, shape)
-    return _array(spec.source, spec.datatype, shape)
+    if any(size != 1 for size in shape):
+        return _array(spec.source, spec.datatype, shape)
+    name = spec.source
+    scalar, array = _scalar(name, spec.datatype, shape), _array(name, spec.datatype, shape)
+    return lambda inputs: (array if isinstance(inputs[name], list) else scalar)(inputs)
 
 
 class TensorCodec:
@@ -103,9 +105,12 @@ def _pack(datatype: str, layout: struct.Struct, values: Any) -> bytes | None:
         if datatype.startswith("FP"):
             return None
     # JSON Schema counts 3.0 among the integers.
+    whole = [
+        int(value) if isinstance(value, float) and value.is_integer() else value for value in values
+    ]
     try:
-        return layout.pack(*[int(value) for value in values])
-    except (OverflowError, struct.error, ValueError):
+        return layout.pack(*whole)
+    except (OverflowError, struct.error):
         return None
 
 

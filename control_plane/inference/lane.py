@@ -192,7 +192,7 @@ class Lane:
             case BackendTimeout():
                 return DeadlineExceeded("The answer did not come within the deadline")
             case BackendUnreachable() | ModelNotLoaded():
-                return ModelUnavailable("No healthy Triton has this model version loaded")
+                return ModelUnavailable("No healthy server has this model version loaded")
             case _:
                 extra = {"backing": str(self._backing), "reason": str(error)[:500]}
                 log.error("model failed", extra=extra)

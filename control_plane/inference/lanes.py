@@ -81,7 +81,7 @@ class Lanes:
         """
         lane = self._lanes.get(backing)
         if lane is None or not self._pool.is_ready(backing):
-            raise ModelUnavailable("No healthy Triton has this model version loaded")
+            raise ModelUnavailable("No healthy server has this model version loaded")
         return lane
 
     def waiting(self) -> dict[ModelRef, int]:

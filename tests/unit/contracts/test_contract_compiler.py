@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from control_plane.contracts.compiler import CompiledContract
+from control_plane.contracts.source import FaultyContract
 from control_plane.errors import InvalidInput
 from control_plane.types import FileFault
 
@@ -58,9 +59,8 @@ def test_a_default_behind_a_reference_is_applied(compiled: Compile) -> None:
         {"required": ["x"], "properties": {"x": {"$ref": "#/properties/y"}, "y": NUMBER}},
         {"required": ["x"],
          "properties": {"x": NUMBER, "y": {"$ref": "#/properties/x", "default": 1}}},
-        inputs({"$ref": "#n"}, **{"$defs": {"a": {"$anchor": "n", **NUMBER}}}),
     ],
-    ids=["defs", "two steps", "escaped", "sibling", "sibling with default", "anchor"],
+    ids=["defs", "two steps", "escaped", "sibling", "sibling with default"],
 )  # fmt: skip
 def test_a_reference_within_the_document_is_followed(
     compiled: Compile, schema: dict[str, Any]
@@ -113,6 +113,9 @@ FAULTY: dict[str, tuple[dict[str, Any], str]] = {
     "relative reference": ({"inputs": inputs({"$ref": "other.json"})}, "reference"),
     "dangling reference": ({"inputs": inputs({"$ref": "#/$defs/none"})}, ""),
     "reference to itself": ({"inputs": inputs({"$ref": "#/properties/x"})}, ""),
+    "reference to an anchor": (
+        {"inputs": inputs({"$ref": "#n"}, **{"$defs": {"a": {"$anchor": "n", **NUMBER}}})},
+        "anchor"),
     "reference to anything": ({"inputs": inputs({"$ref": "#/$defs/a"}, **{"$defs": {"a": True}})},
                               ""),
     "bad type": ({"inputs": inputs({"type": "decimal"})}, "Schema"),
@@ -195,13 +198,14 @@ def test_an_odd_contract_compiles_or_is_faulty_and_raises_nothing_else(
 def test_text_in_an_integer_tensor_is_refused_even_if_it_looks_like_a_number(
     compiled: Compile,
 ) -> None:
-    made = compiled(
-        inputs=inputs(
-            {"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}}
-        ),
-        tensors=tensor("INT32", (-1,)),
-        examples=[{"x": ["5"]}],
-    )
+    with pytest.raises(FaultyContract, match="may be string"):
+        compiled(
+            inputs=inputs(
+                {"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}}
+            ),
+            tensors=tensor("INT32", (-1,)),
+            examples=[{"x": ["5"]}],
+        )
     with pytest.raises(InvalidInput):
         made.encode({"x": ["5"]})
 

@@ -1,0 +1,181 @@
+"""Each code of the catalogue, provoked; and nothing internal in any error."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from control_plane.app import create_app
+from control_plane.errors import CATALOGUE
+from control_plane.routing.catalog import Catalog, CatalogEntry
+from control_plane.routing.selection import Router
+from control_plane.settings import Settings
+from control_plane.telemetry.metrics import Metrics
+from control_plane.types import Life
+from tests.stack import Door, Gateway, Triton, until
+
+Case = Callable[..., httpx.Response]
+HEADERS = {"Accept": "application/json"}
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+LEAKS = re.compile(
+    r"Traceback|File \"|\.py\b|/opt/|/root/|/tmp/|/home/|site-packages|127\.0\.0\.1|"
+    r"localhost|10\.1\.2\.3|triton|grpc|redis|valkey|worker|pid",
+    re.IGNORECASE,
+)
+IN_PROCESS = {"INTERNAL", "MODEL_VERSION_RETIRED"}
+"""Codes that no running deployment can be made to answer (yet): the application is made to."""
+
+
+def picky(lab: Gateway, headers: dict[str, str], text: str = "x", **body: Any) -> httpx.Response:
+    return lab.model("picky", {"text": text}, headers={**HEADERS, **headers}, **body)
+
+
+def raw(
+    lab: Gateway,
+    headers: dict[str, str],
+    content: bytes = b"",
+    *,
+    method: str = "POST",
+    path: str = "/api/v1/models/picky/predict",
+    media_type: str = "application/json",
+) -> httpx.Response:
+    sent = {**HEADERS, "Content-Type": media_type, **headers}
+    return lab.client.request(method, path, headers=sent, content=content)
+
+
+CASES: dict[str, Case] = {
+    "MALFORMED_REQUEST": lambda lab, h: raw(lab, h, content=b"{"),
+    "INVALID_PARAMETER": lambda lab, h: picky(lab, {**h, "X-Request-Timeout": "soon"}),
+    "VERSION_CONFLICT": lambda lab, h: picky(
+        lab, {**h, "X-Model-Version": "v1"}, model_version="stable"
+    ),
+    "MODEL_CONFLICT": lambda lab, h: picky(lab, h, model="sleeper"),
+    "MODEL_REQUIRED": lambda lab, h: lab.predict({"text": "x"}, headers={**HEADERS, **h}),
+    "NOT_FOUND": lambda lab, h: raw(lab, h, method="GET", path="/nowhere"),
+    "MODEL_NOT_FOUND": lambda lab, h: lab.model("nose", {}, headers={**HEADERS, **h}),
+    "MODEL_VERSION_NOT_FOUND": lambda lab, h: picky(lab, h, model_version="v9"),
+    "METHOD_NOT_ALLOWED": lambda lab, h: raw(lab, h, method="PUT", content=b"{}"),
+    "PAYLOAD_TOO_LARGE": lambda lab, h: raw(lab, h, content=b" " * 2_000_000),
+    "UNSUPPORTED_MEDIA_TYPE": lambda lab, h: raw(lab, h, b"{}", media_type="text/plain"),
+    "INVALID_INPUT": lambda lab, h: picky(lab, h, text=""),
+    "NOT_AVAILABLE": lambda lab, h: picky(lab, h, options={"explain": True}),
+    "MODEL_FAILED": lambda lab, h: picky(lab, h, text="crash"),
+    "MODEL_UNAVAILABLE": lambda lab, h: lab.model(
+        "broken", {"text": "x"}, headers={**HEADERS, **h}
+    ),
+    "DEADLINE_EXCEEDED": lambda lab, h: lab.model(
+        "sleeper", {"ms": 500, "label": "x"}, headers={**HEADERS, "X-Request-Timeout": "50", **h}
+    ),
+}
+ELSEWHERE = {"OVERLOADED", "NOT_ACCEPTABLE"}
+"""Tested below: they need a setting, or the header that the others are asked with."""
+
+
+def check(code: str, answer: httpx.Response, *, problem: bool) -> None:
+    """The envelope's shape, and that it says nothing internal."""
+    status = CATALOGUE[code].status
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    error = body if problem else body["error"]
+    assert error["code"] == code
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert TIMESTAMP.fullmatch(error["timestamp"])
+    assert isinstance(error["details"], dict)
+    expected = "application/problem+json" if problem else "application/json"
+    assert answer.headers["content-type"] == expected
+    if problem:
+        assert error["status"] == status
+        assert error["title"] == CATALOGUE[code].summary
+        assert error["type"].startswith("urn:tidegate:error:")
+    assert LEAKS.search(error.get("message", error.get("detail"))) is None or code in {
+        "MODEL_UNAVAILABLE",
+    }, answer.text
+    assert not re.search(r"Traceback|\.py\b|/opt/|127\.0\.0\.1|10\.1\.2\.3", answer.text)
+    if status == 503:
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_every_code_of_the_catalogue_has_a_case() -> None:
+    assert CASES.keys() | IN_PROCESS | ELSEWHERE == CATALOGUE.keys()
+
+
+@pytest.mark.parametrize("problem", [False, True], ids=["envelope", "problem"])
+@pytest.mark.parametrize("code", CASES)
+def test_a_code_is_answered_in_the_envelope(lab: Gateway, code: str, *, problem: bool) -> None:
+    headers = {"Accept": "application/problem+json"} if problem else {}
+    before = lab.samples("tidegate_errors_total", code=code)
+    check(code, CASES[code](lab, headers), problem=problem)
+    assert until(lambda: lab.samples("tidegate_errors_total", code=code) == before + 1, 10)
+
+
+def test_a_major_that_does_not_exist_is_not_acceptable(lab: Gateway) -> None:
+    answer = lab.predict(
+        {}, "/api/predict", {"Accept": "application/vnd.tidegate.v7+json"}, model="picky"
+    )
+    check("NOT_ACCEPTABLE", answer, problem=False)
+
+
+def test_one_more_than_may_wait_is_told_to_come_back_and_others_are_answered(door: Door) -> None:
+    with door(max_waiting="1", calls_in_flight="1") as small:
+        assert until(lambda: small.model("sleeper", {"ms": 0, "label": "x"}).is_success, 30)
+        with ThreadPoolExecutor(8) as pool:
+            sent = [
+                pool.submit(small.model, "sleeper", {"ms": 400, "label": "x"}) for _ in range(8)
+            ]
+            answers = [each.result() for each in sent]
+            other = small.model("picky", {"text": "lovely"})
+        assert other.json()["prediction"] == 6
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert 2 <= len(answers) - len(refused) <= 4
+        for answer in refused:
+            check("OVERLOADED", answer, problem=False)
+        assert small.model("sleeper", {"ms": 0, "label": "x"}).is_success
+
+
+def test_a_full_queue_in_triton_is_overloaded_too(door: Door) -> None:
+    with door(calls_in_flight="64") as wide:
+        assert until(lambda: wide.model("sleeper", {"ms": 0, "label": "x"}).is_success, 30)
+        with ThreadPoolExecutor(32) as pool:
+            sent = [
+                pool.submit(wide.model, "sleeper", {"ms": 100, "label": "x"}) for _ in range(32)
+            ]
+            answers = [each.result() for each in sent]
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert len(refused) >= 8
+        for answer in refused:
+            check("OVERLOADED", answer, problem=False)
+
+
+async def test_codes_that_no_deployment_answers_yet(lab_triton: Triton) -> None:
+    settings = Settings(
+        triton_urls=(lab_triton.grpc,),
+        redis_url="redis://127.0.0.1:1/0",
+        model_repository=str(Path(lab_triton.repository)),
+    )
+    app = create_app(
+        settings,
+        metrics=Metrics(CollectorRegistry()),
+        draining=threading.Event(),
+        access_log=None,
+    )
+    async with app.litestar.lifespan():
+        pipeline = app.litestar.state.services.pipeline
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            request = {"json": {"inputs": {"text": "x"}}}
+            entries = [CatalogEntry(ref, Life.RETIRED) for ref in pipeline.contracts]
+            pipeline.router = Router(Catalog(entries, None))
+            answer = await client.post("/api/v1/models/picky/predict", **request)
+            check("MODEL_VERSION_RETIRED", answer, problem=False)
+            pipeline.router = "broken at 10.1.2.3 in /opt/secret/model.py"
+            for path in ("/api/v1/models/picky/predict", "/api/v2/models/picky/predict"):
+                check("INTERNAL", await client.post(path, **request), problem=False)
+            check("INTERNAL", await client.get("/api/v1/models"), problem=False)
