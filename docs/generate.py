@@ -55,7 +55,7 @@ def metrics_page() -> str:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     rows = [
-        f"| `{family.name}` | {family.type} | {', '.join(labels) or '–'} | {family.documentation} |"
+        f"| `{family.name}` | {family.type} | {', '.join(labels) or 'none'} | {family.documentation} |"
         for family, labels in metrics.families()
     ]
     return (
