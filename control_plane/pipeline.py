@@ -45,7 +45,8 @@ class Prediction(Struct, frozen=True):
     """An answer and how it came about.
 
     Attributes:
-        ref: The version that answered.
+        model: Public name of the model.
+        version: The version that answered.
         answer: The answer in both shapes.
         units: Its price in units of quota.
         admission_s: Seconds from arrival to the queue.
@@ -54,7 +55,8 @@ class Prediction(Struct, frozen=True):
         shared: Inputs that shared the call.
     """
 
-    ref: ModelRef
+    model: str
+    version: str
     answer: Answer
     units: int
     admission_s: float
@@ -97,7 +99,8 @@ class Pipeline:
         left_s = self._timeout_s(call, contract) - admission_s
         outcome = await lane.infer(item, self._loop.time() + left_s)
         return Prediction(
-            ref=route.ref,
+            model=route.ref.name,
+            version=contract.version,
             answer=contract.answer(outcome.row, inputs),
             units=contract.contract.units,
             admission_s=admission_s,

@@ -102,8 +102,8 @@ async def predict(
             timeout_ms=read_timeout_ms(headers),
         )
     )
-    exchange.model = prediction.ref.name
-    exchange.version = str(prediction.ref.version)
+    exchange.model = prediction.model
+    exchange.version = prediction.version
     exchange.admission_s = prediction.admission_s
     exchange.queue_s = prediction.queue_s
     exchange.inference_s = prediction.inference_s

@@ -17,8 +17,8 @@ def prediction_v1(prediction: Prediction, request_id: str) -> bytes:
     return _encode(
         {
             **prediction.answer.flat,
-            "model": prediction.ref.name,
-            "model_version": str(prediction.ref.version),
+            "model": prediction.model,
+            "model_version": prediction.version,
             "request_id": request_id,
         }
     )
@@ -30,8 +30,8 @@ def prediction_v2(prediction: Prediction, request_id: str) -> bytes:
         {
             "data": prediction.answer.data,
             "model": {
-                "name": prediction.ref.name,
-                "version": str(prediction.ref.version),
+                "name": prediction.model,
+                "version": prediction.version,
                 "rollout": None,
             },
             "usage": {"units": prediction.units},
@@ -52,7 +52,7 @@ def prediction_v2(prediction: Prediction, request_id: str) -> bytes:
 def prediction_headers(prediction: Prediction) -> Headers:
     """Version, warnings (RFC 8941 list) and Server-Timing of an answer."""
     headers: Headers = [
-        (b"x-model-version", str(prediction.ref.version).encode()),
+        (b"x-model-version", prediction.version.encode()),
         (
             b"server-timing",
             b"admission;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f"

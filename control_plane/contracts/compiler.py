@@ -34,6 +34,7 @@ class CompiledContract(Struct, frozen=True):
     Attributes:
         contract: What its author declared.
         ref: Its public name and version.
+        version: The version as text.
         backing: The Triton model and version that serve it.
         card: The model card (``card.yaml``), if there is one.
         inputs: Validates.
@@ -43,6 +44,7 @@ class CompiledContract(Struct, frozen=True):
 
     contract: Contract
     ref: ModelRef
+    version: str
     backing: Backing
     card: dict[str, Any] | None
     inputs: InputSchema
@@ -82,6 +84,7 @@ def compile_contract(
     compiled = CompiledContract(
         contract=contract,
         ref=ModelRef(contract.model, Version.parse(contract.version)),
+        version=contract.version,
         backing=backing,
         card=card,
         inputs=InputSchema(schema),

@@ -8,7 +8,6 @@ from control_plane.api import render
 from control_plane.contracts.answers import AnswerDecoder
 from control_plane.contracts.document import AnswerSpec, WarningSpec
 from control_plane.pipeline import Prediction
-from control_plane.types import ModelRef, Version
 
 FLAT = {"prediction": "good", "confidence": 0.75}
 FURTHER = {"probabilities": {"bad": 0.25, "good": 0.75}}
@@ -20,8 +19,7 @@ def prediction(**warnings: str) -> Prediction:
     specs = [WarningSpec("W", 1, code, message) for code, message in warnings.items()]
     spec = AnswerSpec("classification", "P", labels=["bad", "good"], warnings=specs)
     answer = AnswerDecoder(spec).answer({"P": [0.25, 0.75], "W": [0.0]}, {})
-    ref = ModelRef("sentiment", Version(2, 3, 1))
-    return Prediction(ref, answer, 3, 0.0012345, 0.002, 0.003, 4)
+    return Prediction("sentiment", "v2.3.1", answer, 3, 0.0012345, 0.002, 0.003, 4)
 
 
 def test_v1_is_flat_for_ever() -> None:

@@ -36,7 +36,7 @@ class Deployment:
         for major, schema in enumerate((WIDE, NARROW, WIDE), start=1):
             made = compiled(version=f"v{major}.0.0", inputs=schema, units=major, deadline_ms=500)
             made = type(made)(
-                made.contract, made.ref, Backing("m", str(major)), None, made.inputs, made.codec,
+                made.contract, made.ref, made.version, Backing("m", str(major)), None, made.inputs, made.codec,
                 made.answers,
             )  # fmt: skip
             self.contracts[made.ref] = made
@@ -81,7 +81,7 @@ async def test_a_prediction_says_who_answered_at_what_price_and_how_long_it_took
     started = time.perf_counter()
     prediction = await deployment.predict({"inputs": {"x": 5}})
     whole = time.perf_counter() - started
-    assert str(prediction.ref) == "house v2.0.0"
+    assert (prediction.model, prediction.version) == ("house", "v2.0.0")
     assert prediction.answer.data == {"outputs": {"X": [5.0]}}
     assert (prediction.units, prediction.shared) == (2, 1)
     times = (prediction.admission_s, prediction.queue_s, prediction.inference_s)
@@ -101,7 +101,7 @@ async def test_model_and_version_may_be_named_in_any_place(
     deployment: Deployment, body: dict[str, Any], call: dict[str, Any]
 ) -> None:
     prediction = await deployment.predict({"inputs": {"x": 5}, **body}, **call)
-    assert str(prediction.ref) == "house v1.0.0"
+    assert (prediction.model, prediction.version) == ("house", "v1.0.0")
 
 
 @pytest.mark.parametrize(
