@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Response, get
 from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
 from control_plane.pipeline import Pipeline
@@ -113,7 +114,7 @@ def list_models(state: State) -> ModelList:
 
 
 @get("/api/v1/models/{model:str}", sync_to_thread=False)
-def get_model(state: State, model: str) -> ModelDetail:
+def get_model(state: State, model: FromPath[str]) -> ModelDetail:
     """One model with its versions, contracts' figures and model cards."""
     services: Services = state.services
     found = services.pipeline.router.model(model)
@@ -128,7 +129,7 @@ def get_model(state: State, model: str) -> ModelDetail:
 
 
 @get("/api/v1/models/{model:str}/versions", sync_to_thread=False)
-def list_versions(state: State, model: str) -> VersionList:
+def list_versions(state: State, model: FromPath[str]) -> VersionList:
     """The versions of one model."""
     services: Services = state.services
     found = services.pipeline.router.model(model)
@@ -137,7 +138,9 @@ def list_versions(state: State, model: str) -> VersionList:
 
 
 @get("/api/v1/models/{model:str}/schema", sync_to_thread=False)
-def get_schema(state: State, model: str, version: str | None = None) -> Response[SchemaView]:
+def get_schema(
+    state: State, model: FromPath[str], version: FromQuery[str | None] = None
+) -> Response[SchemaView]:
     """What a version takes and gives; the query parameter ``version`` selects it."""
     services: Services = state.services
     route = services.pipeline.router.resolve(model, version)

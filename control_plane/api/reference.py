@@ -9,6 +9,7 @@ from typing import Final
 from litestar import Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 _ASSETS: Final = {
     "swagger-ui.css": "text/css",
@@ -59,7 +60,7 @@ def docs_page() -> Response[str]:
 
 
 @get("/docs/assets/{name:str}", sync_to_thread=False)
-def docs_asset(name: str) -> Response[bytes]:
+def docs_asset(name: FromPath[str]) -> Response[bytes]:
     """A file of the reference page, from the swagger-ui release that a package carries."""
     headers = {"cache-control": "public, max-age=3600", "x-content-type-options": "nosniff"}
     if name == "start.js":

@@ -36,8 +36,8 @@ class Deployment:
         for major, schema in enumerate((WIDE, NARROW, WIDE), start=1):
             made = compiled(version=f"v{major}.0.0", inputs=schema, units=major, deadline_ms=500)
             made = type(made)(
-                made.contract, made.ref, made.version, Backing("m", str(major)), None, made.inputs, made.codec,
-                made.answers,
+                made.contract, made.ref, made.version, Backing("m", str(major)), None,
+                made.inputs, made.codec, made.answers,
             )  # fmt: skip
             self.contracts[made.ref] = made
         self.backend = MemoryBackend({made.backing: echo for made in self.contracts.values()})
