@@ -55,7 +55,8 @@ def metrics_page() -> str:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     rows = [
-        f"| `{family.name}` | {family.type} | {', '.join(labels) or 'none'} | {family.documentation} |"
+        f"| `{family.name}` | {family.type} | {', '.join(labels) or 'none'} "
+        f"| {family.documentation} |"
         for family, labels in metrics.families()
     ]
     return (
