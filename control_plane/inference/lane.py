@@ -102,14 +102,9 @@ class Lane:
             self._run, max_batch=max_batch, slots=slots, max_waiting=max_waiting
         )
 
-    @property
-    def max_batch(self) -> int:
-        """Inputs of a call, at most."""
-        return self._coalescer.max_batch
-
-    @max_batch.setter
-    def max_batch(self, size: int) -> None:
-        self._coalescer.max_batch = size
+    def limit(self, max_batch: int) -> None:
+        """Put at most so many inputs into each further call."""
+        self._coalescer.max_batch = max_batch
 
     @property
     def waiting(self) -> int:

@@ -122,7 +122,7 @@ class Lanes:
             return
         self.refused.pop(backing, None)
         self._sizes.setdefault(backing, {})[backend.name] = signature.max_batch_size
-        self._lane(backing, spec).max_batch = min(self._sizes[backing].values())
+        self._lane(backing, spec).limit(min(self._sizes[backing].values()))
         self._pool.release(backend, backing)
 
     def _lane(self, backing: Backing, spec: LaneSpec) -> Lane:
