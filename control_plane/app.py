@@ -69,10 +69,13 @@ def create_app(
 
 def _known_query(request: Request[Any, Any, Any]) -> None:
     """Refuse query parameters that the handler does not have."""
-    known = request.route_handler.parsed_fn_signature.parameters
-    for name in request.query_params:
+    known = request.route_handler.parsed_fn_signature.parameters.keys() - {"state", "request"}
+    given = request.query_params
+    for name in given:
         if name not in known or name in request.path_params:
             raise InvalidParameter(name[:64], "is no parameter of this resource")
+        if len(given.getall(name)) > 1:
+            raise InvalidParameter(name[:64], "stands twice")
 
 
 def run_http(fd: int, settings: Settings) -> None:

@@ -99,6 +99,11 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         "The body is JSON but violates the model's contract.",
         "`errors` lists every fault with its field; `details` is the first of them.",
     ),
+    "HEADERS_TOO_LARGE": ErrorSpec(
+        431,
+        "The request line and the headers are larger than 64 KiB.",
+        "Send fewer or shorter headers.",
+    ),
     "INTERNAL": ErrorSpec(
         500,
         "The server failed in a way that it should not.",

@@ -50,10 +50,15 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         interval_s=settings.health_interval_s,
         timeout_s=settings.health_timeout_s,
     )
+    watch = _Watch(records)
+    await watch.look()
     lanes = _lanes(settings, reading, pool, metrics)
     await pool.start()
     await lanes.settle()
     contracts = {compiled.ref: compiled for compiled in reading.contracts}
+    named = settings.default_model
+    if named is not None and all(ref.name != named for ref in contracts):
+        log.error("the default model is none of the repository's", extra={"model": named})
     catalog = Catalog(
         [CatalogEntry(c.ref, Life(c.contract.status)) for c in reading.contracts],
         settings.default_model,
@@ -62,9 +67,9 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         settings=settings,
         pipeline=Pipeline(contracts, Router(catalog), lanes),
         metrics=metrics,
-        records_up=partial(_answers, records),
+        records_up=lambda: watch.up,
     )
-    gauges = asyncio.create_task(_gauges(services))
+    gauges = asyncio.create_task(_gauges(services, watch))
     try:
         yield services
     finally:
@@ -74,12 +79,19 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         await records.aclose()
 
 
-async def _answers(server: redis.Redis) -> bool:
-    """True if a Valkey answers within a second."""
-    with suppress(RedisError, OSError, TimeoutError):
-        async with asyncio.timeout(1.0):
-            return bool(await server.ping())
-    return False
+class _Watch:
+    """Whether a Valkey answers; asked beside the requests, so that a hung one delays none."""
+
+    def __init__(self, server: redis.Redis) -> None:
+        self._server = server
+        self.up = False
+
+    async def look(self) -> None:
+        answered = False
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(1.0):
+                answered = bool(await self._server.ping())
+        self.up = answered
 
 
 def _tell(reading: Reading, metrics: Metrics) -> None:
@@ -113,9 +125,10 @@ def _lanes(settings: Settings, reading: Reading, pool: BackendPool, metrics: Met
     )
 
 
-async def _gauges(services: Services) -> None:
-    """Keep the gauges of every version current."""
+async def _gauges(services: Services, watch: _Watch) -> None:
+    """Keep the gauges of every version, and the state of the system of record, current."""
     while True:
+        await watch.look()
         waiting = services.pipeline.lanes.waiting()
         for ref in services.pipeline.contracts:
             ready = services.pipeline.is_ready(ref)

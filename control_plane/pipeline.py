@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 from control_plane.contracts.answers import Answer
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.envelope import Envelope, read_envelope
+from control_plane.contracts.inputs import MAX_FAULTS
 from control_plane.errors import Fault, InvalidInput, NotAvailable, TidegateError
 from control_plane.inference.lanes import Lanes
 from control_plane.routing.selection import Router
@@ -32,6 +33,7 @@ class PredictCall(Struct, frozen=True):
         model: Public name from the path.
         selector: Model version, prefix or alias from the header.
         timeout_ms: The client's own deadline.
+        routed: Told of the model and the version as soon as they are known.
     """
 
     body: object
@@ -39,6 +41,7 @@ class PredictCall(Struct, frozen=True):
     model: str | None = None
     selector: str | None = None
     timeout_ms: int | None = None
+    routed: Callable[[str, str], None] | None = None
 
 
 class Prediction(Struct, frozen=True):
@@ -92,6 +95,8 @@ class Pipeline:
         envelope = read_envelope(call.body)
         route = self._route(call, envelope)
         contract = self.contracts[route.ref]
+        if call.routed is not None:
+            call.routed(route.ref.name, contract.version)
         inputs = self._validate(envelope, contract)
         item = contract.encode(inputs)
         lane = self.lanes.lane(contract.backing)
@@ -141,7 +146,7 @@ class Pipeline:
         if envelope.faults or not contract.inputs.accepts(inputs):
             of_inputs = contract.inputs.faults(inputs)
             named = self._with_alternatives(of_inputs, contract.ref, inputs) if of_inputs else []
-            raise InvalidInput([*envelope.faults, *named])
+            raise InvalidInput([*envelope.faults, *named][:MAX_FAULTS])
         if envelope.explain:
             raise NotAvailable("Explanations are not offered", details={"option": "explain"})
         if envelope.background:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -18,10 +18,10 @@ class Services(Struct, frozen=True):
         settings: As they were read at the start.
         pipeline: Takes requests through the stages.
         metrics: Where calls and requests are counted.
-        records_up: Whether the system of record answers, within a second.
+        records_up: Whether the system of record answered when last asked, a second ago or two.
     """
 
     settings: Settings
     pipeline: Pipeline
     metrics: Metrics
-    records_up: Callable[[], Awaitable[bool]]
+    records_up: Callable[[], bool]

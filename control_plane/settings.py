@@ -134,11 +134,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         bool, Meta(description=("Write one JSON line a request to standard output."))
     ] = True
 
-    @property
-    def limits_url(self) -> str:
-        """Address of the server of counters and caches."""
-        return self.limits_redis_url or self.redis_url
-
 
 class InvalidSettings(Exception):
     """The environment does not make valid settings.

@@ -180,10 +180,3 @@ class BatchCodec(Protocol):
 
     def split(self, outputs: dict[str, Tensor], size: int) -> list[Any]:
         """Split a batch's outputs into one row (or one error) an input."""
-
-
-class Readiness(Protocol):
-    """What routing and the doors need to know of inference: can this version answer now?"""
-
-    def is_ready(self, backing: Backing) -> bool:
-        """True if at least one healthy Triton has the model version loaded."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from control_plane.errors import MalformedRequest
+from control_plane.errors import MalformedRequest, TidegateError
 from control_plane.problem import error_body
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import new_request_id
 
 GONE: Final = "the client has gone"
 """Message of the cancellation of a request whose client went away."""
+
+
+MAX_HEAD_BYTES: Final = 65_536
 
 
 class JoinedWrites:
@@ -62,36 +66,84 @@ class EnvelopeProtocol(HttpToolsProtocol):
     """
 
     _request: asyncio.Task[None] | None = None
+    _serving: RequestResponseCycle | None = None
+    _head_bytes = 0
+    _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
 
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and refuse a head that does not end within 64 KiB."""
+        super().data_received(data)
+        if not self._in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            message = f"The head of the request is larger than {MAX_HEAD_BYTES} bytes"
+            self._refuse(TidegateError(message, code="HEADERS_TOO_LARGE"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what follows a chunked body (trailers) is none."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin the request."""
+        self._in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End the request; the next bytes are another's head."""
+        super().on_message_complete()
+        self._in_head = True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what the client that has gone still waited for."""
+        waiting = [cycle for cycle, _ in self.pipeline]
+        self.pipeline.clear()
         super().connection_lost(exc)
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and self._request is not None:
+        for cycle in (*waiting, self._serving):
+            if cycle is not None:
+                cycle.disconnected = True
+        if self._request is not None:
             self._request.cancel(GONE)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """As in the base class, which keeps the task from us."""
+        self._serving = cycle
         self._request = task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Refuse an upgrade that comes with a body, of which nobody knows where it ends."""
+        names = {name for name, _ in self.headers}
+        if names & {b"content-length", b"transfer-encoding"}:
+            self._refuse(MalformedRequest("Upgrade is not offered: leave the header out"))
+
     def send_400_response(self, msg: str) -> None:
         """Answer 400 in the envelope and close the connection."""
+        self._refuse(MalformedRequest("The bytes sent are not a valid HTTP request"))
+
+    def _refuse(self, error: TidegateError) -> None:
+        """Answer an error beside the application and close the connection."""
+        if self.transport.is_closing():
+            return
+        if self._request is not None:
+            self._request.cancel(GONE)
         exchange = Exchange(new_request_id(), None, "", time.perf_counter())
-        error = MalformedRequest("The bytes sent are not a valid HTTP request")
         body = error_body(error, exchange, problem=False)
         head = (
-            b"HTTP/1.1 400 Bad Request\r\n"
+            b"HTTP/1.1 %d %s\r\n"
             b"content-type: application/json\r\n"
             b"connection: close\r\n"
             b"x-request-id: %s\r\n"
             b"content-length: %d\r\n\r\n"
         )
-        transport: asyncio.Transport = self.transport
-        transport.write(head % (exchange.request_id.encode(), len(body)) + body)
-        transport.close()
+        reason = HTTPStatus(error.status).phrase.encode()
+        filled = head % (error.status, reason, exchange.request_id.encode(), len(body))
+        self.transport.write(filled + body)
+        self.transport.close()

@@ -67,7 +67,7 @@ async def ready(state: State) -> Response[Ready]:
     body = Ready(
         status="draining" if state.draining.is_set() else "ready" if able else "unready",
         model_loaded=bool(models) and all(line.ready for line in models),
-        records="up" if await services.records_up() else "down",
+        records="up" if services.records_up() else "down",
         models=models,
     )
     headers = {"cache-control": "no-store"} | ({} if able else {"retry-after": "1"})

@@ -28,6 +28,8 @@ MEDIA_TYPES: Final = {
 _VENDOR: Final = re.compile(rb"application/vnd\.tidegate\.v([0-9]{1,6})\+json")
 _QUALITY: Final = re.compile(rb"q=([01](?:\.[0-9]{0,3})?)")
 MAX_RANGES: Final = 32
+MAX_BODY_MS: Final = 30_000
+"""What a client has to send its body, at most."""
 _RENDER: Final = {1: prediction_v1, 2: prediction_v2}
 
 
@@ -93,17 +95,18 @@ async def predict(
         )
     major, media_type = _negotiate(route, headers)
     check_query(scope)
+    timeout_ms = read_timeout_ms(headers)
+    body_s = min(timeout_ms or MAX_BODY_MS, MAX_BODY_MS) / 1000
     prediction = await services.pipeline.predict(
         PredictCall(
-            body=await read_json(headers, receive, services.settings.max_body_bytes),
+            body=await read_json(headers, receive, services.settings.max_body_bytes, body_s),
             arrived=exchange.started,
             model=route.model,
             selector=read_selector(headers),
-            timeout_ms=read_timeout_ms(headers),
+            timeout_ms=timeout_ms,
+            routed=exchange.routed,
         )
     )
-    exchange.model = prediction.model
-    exchange.version = prediction.version
     exchange.admission_s = prediction.admission_s
     exchange.queue_s = prediction.queue_s
     exchange.inference_s = prediction.inference_s

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, Final
 
 import msgspec
 from litestar.types import HTTPScope, Receive
 
-from control_plane.errors import InvalidParameter, MalformedRequest, TidegateError
+from control_plane.errors import DeadlineExceeded, InvalidParameter, MalformedRequest, TidegateError
 
 MAX_TIMEOUT_MS: Final = 3_600_000
 _ONCE: Final = frozenset({b"content-type", b"content-encoding", b"x-model-version",
@@ -41,16 +42,20 @@ def read_headers(scope: HTTPScope) -> dict[bytes, bytes]:
     return headers
 
 
-async def read_json(headers: dict[bytes, bytes], receive: Receive, max_bytes: int) -> Any:
+async def read_json(
+    headers: dict[bytes, bytes], receive: Receive, max_bytes: int, timeout_s: float
+) -> Any:
     """Read and decode the body.
 
     Args:
         headers: See :func:`read_headers`.
         receive: Gives the body.
         max_bytes: The largest body that is taken.
+        timeout_s: Seconds that a body in several pieces may take.
 
     Raises:
-        TidegateError: UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE or MALFORMED_REQUEST.
+        TidegateError: UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, MALFORMED_REQUEST or
+            DEADLINE_EXCEEDED.
         ClientGone: If the client went away.
     """
     _check_media_type(headers)
@@ -59,7 +64,11 @@ async def read_json(headers: dict[bytes, bytes], receive: Receive, max_bytes: in
     message: Any = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
-        body = await _read_rest(body, receive, max_bytes)
+        try:
+            async with asyncio.timeout(timeout_s):
+                body = await _read_rest(body, receive, max_bytes)
+        except TimeoutError:
+            raise DeadlineExceeded("The body did not come within the deadline") from None
     elif message["type"] == "http.disconnect":
         raise ClientGone
     if len(body) > max_bytes:

@@ -97,7 +97,9 @@ def read_envelope(body: object) -> Envelope:
     if len(body) == 1 and isinstance(body.get("inputs"), dict):
         return Envelope(body["inputs"])
     faults = tuple(_SCHEMA.faults(body)) if not _SCHEMA.accepts(body) else ()
-    if any(fault.path.split("/")[1] in {"model", "model_version", "inputs"} for fault in faults):
+    if not isinstance(body.get("inputs"), dict) or any(
+        fault.path.split("/")[1] in {"model", "model_version"} for fault in faults
+    ):
         raise InvalidInput(list(faults))
     options = body.get("options", {})
     sound = options if isinstance(options, dict) and not faults else {}

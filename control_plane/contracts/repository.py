@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -94,8 +93,3 @@ def _unique(
         for ref, claim in claims.items() if len(claim) > 1 for compiled in claim
     ]  # fmt: skip
     return unique, faults
-
-
-def summary(reading: Reading) -> dict[str, Any]:
-    """Counts for the log."""
-    return {"versions": len(reading.contracts), "faults": len(reading.faults)}

@@ -6,6 +6,7 @@ every tensor through numpy and costs three times as much of the event loop's tim
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import grpc
@@ -41,6 +42,15 @@ _OPTIONS: Final = [
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.enable_retries", 0),
 ]
+
+_LEAVING: Final = re.compile(r"unload|not ready|stopping|stopped accepting", re.IGNORECASE)
+_TRANSPORT: Final = re.compile(
+    r"failed to connect|connection|socket|goaway|recvmsg|broken pipe|endpoint|transport|pings"
+    r"|name resolution|dns|no route|unreachable|stream removed|reset by peer",
+    re.IGNORECASE,
+)
+"""What gRPC says of a connection; a model that answers UNAVAILABLE says something else, and must
+not take the whole server down."""
 
 
 class TritonBackend(InferenceBackend):
@@ -133,7 +143,8 @@ def _outputs(reply: Any) -> dict[str, Tensor]:
 def _translate(error: grpc.aio.AioRpcError) -> BackendError:
     """Triton's status codes as the control plane's errors.
 
-    A full queue and a timeout in the queue are both UNAVAILABLE: only the text tells them apart.
+    A full queue, a timeout in the queue, a lost connection and a model's own word are all
+    UNAVAILABLE: only the text tells them apart.
     """
     text = error.details() or ""
     match error.code():
@@ -141,9 +152,9 @@ def _translate(error: grpc.aio.AioRpcError) -> BackendError:
             return BackendBusy(text)
         case grpc.StatusCode.UNAVAILABLE if "timeout expired" in text.lower():
             return BackendTimeout(text)
-        case grpc.StatusCode.UNAVAILABLE if "unload" in text or "not ready" in text:
+        case grpc.StatusCode.UNAVAILABLE if _LEAVING.search(text):
             return ModelNotLoaded(text)
-        case grpc.StatusCode.UNAVAILABLE:
+        case grpc.StatusCode.UNAVAILABLE if _TRANSPORT.search(text):
             return BackendUnreachable(text)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return BackendTimeout(text)

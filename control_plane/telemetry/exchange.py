@@ -54,3 +54,8 @@ class Exchange:
         self.queue_s = 0.0
         self.inference_s = 0.0
         self.shared = 0
+
+    def routed(self, model: str, version: str) -> None:
+        """Note who answers, also if it will be an error."""
+        self.model = model
+        self.version = version

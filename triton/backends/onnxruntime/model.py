@@ -140,7 +140,7 @@ class TritonPythonModel:
                 responses[item.place] = _failure(
                     f"the batch failed and the budget to run its requests alone "
                     f"({RETRY_BUDGET_S:g} s) is spent: {batch_error}",
-                    pb_utils.TritonError.UNAVAILABLE,
+                    pb_utils.TritonError.INTERNAL,
                 )
 
     def _run(self, items: list[Item]) -> list[InferenceResponse]:
