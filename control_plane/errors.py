@@ -11,7 +11,7 @@
     └── …                         any other code of the catalogue
 
 Nothing outside the doors knows HTTP: an error carries its status as a plain number, and one
-renderer (``api/render.py``) turns it into the envelope.
+renderer (``problem.py``) turns it into the envelope.
 """
 
 from __future__ import annotations

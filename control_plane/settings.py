@@ -128,7 +128,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 0.0
     keep_alive_s: Annotated[
-        int, Meta(ge=1, le=3600, description=("Seconds that an idle client connection is kept."))
+        int,
+        Meta(
+            ge=1, le=3600, description=("Seconds that a client connection is kept after an answer.")
+        ),
     ] = 75
     access_log: Annotated[
         bool, Meta(description=("Write one JSON line a request to standard output."))

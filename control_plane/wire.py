@@ -69,6 +69,7 @@ class EnvelopeProtocol(HttpToolsProtocol):
     _serving: RequestResponseCycle | None = None
     _head_bytes = 0
     _in_head = True
+    _boundary = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
@@ -76,8 +77,10 @@ class EnvelopeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and refuse a head that does not end within 64 KiB."""
+        self._boundary = False
         super().data_received(data)
-        if not self._in_head:
+        if self._boundary or not self._in_head:
+            self._head_bytes = 0
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
@@ -92,13 +95,14 @@ class EnvelopeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin the request."""
         self._in_head = False
-        self._head_bytes = 0
+        self._boundary = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """End the request; the next bytes are another's head."""
         super().on_message_complete()
         self._in_head = True
+        self._boundary = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what the client that has gone still waited for."""

@@ -2,5 +2,5 @@
 
 ``front`` is what the server calls: it mints the request id, takes predictions straight to
 ``predict`` and hands everything else to Litestar (``catalog``, ``health``, ``reference``).
-``render`` turns answers and errors into bytes, ``openapi`` describes it all.
+``render`` turns answers into bytes, ``openapi`` describes it all.
 """

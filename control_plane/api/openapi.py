@@ -41,7 +41,7 @@ _VIEWS: Final = (
     catalog.SchemaView,
     Fault,
 )
-_PREDICT_STATUSES: Final = (400, 404, 405, 410, 413, 415, 422, 500, 501, 502, 503, 504)
+_PREDICT_STATUSES: Final = (400, 404, 405, 410, 413, 415, 422, 431, 500, 501, 502, 503, 504)
 _PREDICT_HEADERS: Final = {
     **ID_HEADERS,
     "X-Model-Version": "The version that answered",

@@ -153,7 +153,10 @@ def _get_operation(
                     "headers": header_objects(ID_HEADERS),
                     "content": {"application/json": {"schema": ref(schema)}},
                 },
-                **{str(status): error_response(status) for status in (400, *statuses, 405, 500)},
+                **{
+                    str(status): error_response(status)
+                    for status in (400, *statuses, 405, 431, 500)
+                },
             },
         }
     }

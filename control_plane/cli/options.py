@@ -20,6 +20,10 @@ port: Final[Decorator] = click.option(
     "--port", type=PORT, default=8080, show_default=True, metavar="PORT",
     help="Port of the public API; 0 takes a free one.",
 )  # fmt: skip
+admin_host: Final[Decorator] = click.option(
+    "--admin-host", default="127.0.0.1", show_default=True,
+    help="Address of the operators' API and /metrics; never one that clients reach.",
+)  # fmt: skip
 admin_port: Final[Decorator] = click.option(
     "--admin-port", type=PORT, default=9090, show_default=True, metavar="PORT",
     help="Port of the operators' API and /metrics; 0 takes a free one.",

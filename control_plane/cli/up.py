@@ -13,6 +13,7 @@ from control_plane.local.stack import UpOptions, run_up
 @click.command
 @options.host
 @options.port
+@options.admin_host
 @options.admin_port
 @click.option(
     "--data-dir", type=options.FOLDER, default=Path(".tidegate"), show_default=True,
@@ -21,7 +22,13 @@ from control_plane.local.stack import UpOptions, run_up
 @options.workers
 @options.model_repository
 def up(
-    host: str, port: int, admin_port: int, data_dir: Path, workers: int, model_repository: Path
+    host: str,
+    port: int,
+    admin_host: str,
+    admin_port: int,
+    data_dir: Path,
+    workers: int,
+    model_repository: Path,
 ) -> None:
     """Start Valkey, Triton and the control plane, and keep them running.
 
@@ -33,5 +40,5 @@ def up(
     tidegate up
     tidegate up --port 0 --admin-port 0 --data-dir /tmp/second
     """  # noqa: D301 (\b is click's mark for a block)
-    arguments = UpOptions(host, port, admin_port, data_dir, workers, model_repository)
+    arguments = UpOptions(host, port, admin_host, admin_port, data_dir, workers, model_repository)
     run_up(arguments, click.echo)

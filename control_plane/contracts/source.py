@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -63,8 +64,10 @@ class Source:
             FaultyContract: If it cannot be read or is no YAML mapping.
         """
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise FaultyContract([FileFault(name, 0, "larger than 1 MiB", "Shorten it")])
+            status = path.stat()
+            if not S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+                message = "larger than 1 MiB, or no regular file"
+                raise FaultyContract([FileFault(name, 0, message, "Make it a short file")])
             return cls(name, path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"

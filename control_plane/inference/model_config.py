@@ -65,6 +65,8 @@ def read_configs(root: Path) -> tuple[dict[str, ModelConfig], list[FileFault]]:
             continue
         name = f"{folder.name}/{CONFIG}"
         try:
+            if not (folder / CONFIG).is_file():
+                raise FileNotFoundError
             text = (folder / CONFIG).read_text(encoding="utf-8")
             message = text_format.Parse(text, model_config_pb2.ModelConfig())
             configs[folder.name] = ModelConfig(name, text, message)
@@ -135,5 +137,6 @@ def _steps(config: ModelConfig, configs: dict[str, ModelConfig]) -> Iterator[Fil
 
 
 def _tensor(tensor: Any) -> TensorSignature:
-    name = model_config_pb2.DataType.Name(tensor.data_type).removeprefix("TYPE_")
+    known = model_config_pb2.DataType.DESCRIPTOR.values_by_number.get(tensor.data_type)
+    name = known.name.removeprefix("TYPE_") if known is not None else "INVALID"
     return TensorSignature(tensor.name, "BYTES" if name == "STRING" else name, tuple(tensor.dims))

@@ -46,7 +46,7 @@ class BackendPool:
     def __init__(
         self, backends: Sequence[InferenceBackend], *, interval_s: float, timeout_s: float
     ) -> None:
-        """Start with every server down; :meth:`watch` finds out.
+        """Start with every server down; :meth:`start` finds out.
 
         Args:
             backends: At least one.
@@ -79,7 +79,8 @@ class BackendPool:
     async def infer(self, request: InferenceRequest) -> dict[str, Tensor]:
         """Run a model once, on another server if the first cannot be reached.
 
-        A call is repeated only if it never reached a model: connection refused, model not loaded.
+        A call is repeated if the connection failed or the model is not loaded there. A model may so
+        run twice for one answer, which predictions allow.
 
         Raises:
             BackendError: Of the last server tried.

@@ -21,6 +21,7 @@ class ServeOptions(Struct, frozen=True):
 
     host: str
     port: int
+    admin_host: str
     admin_port: int
     workers: int
 
@@ -37,19 +38,19 @@ def run_serve(options: ServeOptions) -> None:
     settings = load_settings(os.environ)
     with contextlib.ExitStack() as stack:
         http = stack.enter_context(listen(options.host, options.port, "--port"))
-        admin = stack.enter_context(listen(options.host, options.admin_port, "--admin-port"))
+        admin = stack.enter_context(listen(options.admin_host, options.admin_port, "--admin-port"))
         metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-metrics-"))
         children = control_plane_children(
             settings,
             child_environment({}, Path(metrics)),
             (options.host, http),
-            (options.host, admin),
+            (options.admin_host, admin),
             options.workers,
         )
 
         async def when_ready() -> None:
             _say(f"serving on http://{join(options.host, port_of(http))}, "
-                 f"operators on http://{join(options.host, port_of(admin))}")  # fmt: skip
+                 f"operators on http://{join(options.admin_host, port_of(admin))}")  # fmt: skip
 
         supervise([children], when_ready, _say)
 

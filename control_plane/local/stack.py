@@ -46,6 +46,7 @@ class UpOptions(Struct, frozen=True):
 
     host: str
     port: int
+    admin_host: str
     admin_port: int
     data_dir: Path
     workers: int
@@ -66,10 +67,10 @@ def run_up(options: UpOptions, announce: Callable[[str], None]) -> None:
     _refuse_foreign_servers(os.environ)
     with contextlib.ExitStack() as stack:
         http = stack.enter_context(listen(options.host, options.port, "--port"))
-        admin = stack.enter_context(listen(options.host, options.admin_port, "--admin-port"))
+        admin = stack.enter_context(listen(options.admin_host, options.admin_port, "--admin-port"))
         data = stack.enter_context(DataDir.claim(options.data_dir, _to_stderr))
         _build(options.model_repository)
-        Stack(data, options, (options.host, http), (options.host, admin)).run(announce)
+        Stack(data, options, (options.host, http), (options.admin_host, admin)).run(announce)
 
 
 class Stack:
