@@ -129,9 +129,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 0.0
     keep_alive_s: Annotated[
         int,
-        Meta(
-            ge=1, le=3600, description=("Seconds that a client connection is kept after an answer.")
-        ),
+        Meta(ge=1, le=3600, description=("Seconds that a connection is kept after an answer.")),
     ] = 75
     access_log: Annotated[
         bool, Meta(description=("Write one JSON line a request to standard output."))

@@ -133,6 +133,9 @@ def fixed_paths() -> Schema:
     }
 
 
+_ALWAYS: Final = (400, 405, 431, 500)
+
+
 def _get_operation(
     operation: str,
     tag: str,
@@ -153,10 +156,7 @@ def _get_operation(
                     "headers": header_objects(ID_HEADERS),
                     "content": {"application/json": {"schema": ref(schema)}},
                 },
-                **{
-                    str(status): error_response(status)
-                    for status in (400, *statuses, 405, 431, 500)
-                },
+                **{str(status): error_response(status) for status in (*statuses, *_ALWAYS)},
             },
         }
     }

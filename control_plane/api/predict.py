@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from control_plane.api.render import prediction_headers, prediction_v1, prediction_v2
 from control_plane.api.request import (
+    MAX_BODY_S,
     check_query,
     read_json,
     read_selector,
@@ -28,8 +29,6 @@ MEDIA_TYPES: Final = {
 _VENDOR: Final = re.compile(rb"application/vnd\.tidegate\.v([0-9]{1,6})\+json")
 _QUALITY: Final = re.compile(rb"q=([01](?:\.[0-9]{0,3})?)")
 MAX_RANGES: Final = 32
-MAX_BODY_MS: Final = 30_000
-"""What a client has to send its body, at most."""
 _RENDER: Final = {1: prediction_v1, 2: prediction_v2}
 
 
@@ -96,7 +95,7 @@ async def predict(
     major, media_type = _negotiate(route, headers)
     check_query(scope)
     timeout_ms = read_timeout_ms(headers)
-    body_s = min(timeout_ms or MAX_BODY_MS, MAX_BODY_MS) / 1000
+    body_s = MAX_BODY_S if timeout_ms is None else timeout_ms / 1000
     prediction = await services.pipeline.predict(
         PredictCall(
             body=await read_json(headers, receive, services.settings.max_body_bytes, body_s),

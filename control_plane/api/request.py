@@ -12,6 +12,7 @@ from litestar.types import HTTPScope, Receive
 from control_plane.errors import DeadlineExceeded, InvalidParameter, MalformedRequest, TidegateError
 
 MAX_TIMEOUT_MS: Final = 3_600_000
+MAX_BODY_S: Final = 30.0
 _ONCE: Final = frozenset({b"content-type", b"content-encoding", b"x-model-version",
                           b"x-request-timeout", b"content-length"})  # fmt: skip
 _JSON_TYPE: Final = re.compile(
@@ -43,7 +44,7 @@ def read_headers(scope: HTTPScope) -> dict[bytes, bytes]:
 
 
 async def read_json(
-    headers: dict[bytes, bytes], receive: Receive, max_bytes: int, timeout_s: float
+    headers: dict[bytes, bytes], receive: Receive, max_bytes: int, timeout_s: float = MAX_BODY_S
 ) -> Any:
     """Read and decode the body.
 
@@ -51,7 +52,7 @@ async def read_json(
         headers: See :func:`read_headers`.
         receive: Gives the body.
         max_bytes: The largest body that is taken.
-        timeout_s: Seconds that a body in several pieces may take.
+        timeout_s: Seconds that a body in several pieces may take; at most 30.
 
     Raises:
         TidegateError: UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, MALFORMED_REQUEST or
@@ -65,7 +66,7 @@ async def read_json(
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(min(timeout_s, MAX_BODY_S)):
                 body = await _read_rest(body, receive, max_bytes)
         except TimeoutError:
             raise DeadlineExceeded("The body did not come within the deadline") from None

@@ -1,6 +1,7 @@
 """Inference: from an encoded input to a row of the model's output.
 
-``backend`` is what the rest knows of a model server; ``triton`` is the real one; ``memory`` is one in memory, for faults that cannot be made for real.
-``pool`` chooses among several servers by their health, ``lane`` coalesces the requests of one
-model version into calls.
+``backend`` is what the rest knows of a model server; ``triton`` is the real one, ``memory`` is one
+in memory, for faults that cannot be made for real. ``pool`` chooses among several servers by their
+health, ``lane`` coalesces the requests of one model version into calls, ``lanes`` opens a lane when
+contract and model agree. ``model_config`` reads ``config.pbtxt``.
 """

@@ -154,7 +154,7 @@ def _translate(error: grpc.aio.AioRpcError) -> BackendError:
             return BackendTimeout(text)
         case grpc.StatusCode.UNAVAILABLE if _LEAVING.search(text):
             return ModelNotLoaded(text)
-        case grpc.StatusCode.UNAVAILABLE if _TRANSPORT.search(text):
+        case grpc.StatusCode.UNAVAILABLE if not text or _TRANSPORT.search(text):
             return BackendUnreachable(text)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return BackendTimeout(text)

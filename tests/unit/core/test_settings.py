@@ -39,7 +39,6 @@ def test_the_defaults_are_as_documented() -> None:
     settings = load_settings(SOUND)
     assert settings.max_body_bytes == 1_048_576
     assert settings.access_log is True
-    assert settings.limits_url == "redis://valkey:6379/0"
 
 
 def test_every_range_has_a_test() -> None:

@@ -33,6 +33,7 @@ def rpc_error(code: grpc.StatusCode, text: str | None) -> grpc.aio.AioRpcError:
         (Code.UNAVAILABLE, "the model is being unloaded", ModelNotLoaded),
         (Code.UNAVAILABLE, "failed to connect to all addresses", BackendUnreachable),
         (Code.UNAVAILABLE, None, BackendUnreachable),
+        (Code.UNAVAILABLE, "the budget of this model is spent", BackendFailed),
         (Code.DEADLINE_EXCEEDED, "", BackendTimeout),
         (Code.INVALID_ARGUMENT, "unexpected shape", BackendRejected),
         (Code.NOT_FOUND, "Request for unknown model", ModelNotLoaded),
