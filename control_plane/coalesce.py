@@ -101,7 +101,13 @@ class Coalescer(Generic[Item, Result]):
     """Joins concurrent submissions into shared calls."""
 
     def __init__(
-        self, run: Run[Item, Result], *, max_batch: int, slots: int, max_waiting: int
+        self,
+        run: Run[Item, Result],
+        *,
+        max_batch: int,
+        slots: int,
+        max_waiting: int,
+        fit: Callable[[Hashable], int] | None = None,
     ) -> None:
         """Set the bounds.
 
@@ -112,8 +118,10 @@ class Coalescer(Generic[Item, Result]):
             max_batch: Members of a call, at least 1.
             slots: Calls in flight, at least 1.
             max_waiting: Members that may wait, at least 1.
+            fit: Members of a call of one key, at least 1, where that may be fewer.
         """
         self._run = run
+        self._fit = fit
         self.max_batch = max_batch
         self._slots = slots
         self._max_waiting = max_waiting
@@ -215,7 +223,8 @@ class Coalescer(Generic[Item, Result]):
         queue = self._queues[key]
         batch: list[Waiting[Item, Result]] = []
         now = self._loop.time()
-        while queue and len(batch) < self.max_batch:
+        most = self.max_batch if self._fit is None else min(self.max_batch, self._fit(key))
+        while queue and len(batch) < most:
             member = queue.popleft()
             self._waiting -= 1
             if member.future.done():

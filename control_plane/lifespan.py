@@ -111,7 +111,10 @@ def _lanes(settings: Settings, reading: Reading, pool: BackendPool, metrics: Met
 
     specs = {
         compiled.backing: LaneSpec(
-            ref=compiled.ref, codec=compiled.codec, disagreements=partial(differences, compiled)
+            ref=compiled.ref,
+            codec=compiled.codec,
+            disagreements=partial(differences, compiled),
+            deadline_s=compiled.contract.deadline_ms / 1000,
         )
         for compiled in reading.contracts
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from time import perf_counter
 from typing import Any, Final
 
@@ -38,6 +38,9 @@ SPLIT_BUDGET: Final = 16
 cannot multiply its cost. Enough to find one bad item of 256, or two of 16."""
 
 
+UNBOUNDED: Final = 1 << 30
+
+
 class Outcome(Struct, frozen=True):
     """A row of the model's output and where the time went.
 
@@ -68,6 +71,49 @@ class CallReport(Struct, frozen=True):
     ok: bool
 
 
+class Pace:
+    """What an input costs, learnt from the calls, so that a call stays well within its deadline.
+
+    A call that takes longer than its members may wait would be cancelled, the model would run to
+    its end for nobody, and the next call would be as large: under overload with dear inputs (long
+    texts) nothing would ever be answered in time.
+    """
+
+    SHARE: Final = 1 / 3
+    """A call's part of the deadline: the rest is for waiting."""
+    WEIGHT: Final = 0.2
+    """Weight of the latest call in the average."""
+    MAX_KEYS: Final = 256
+
+    def __init__(self, deadline_s: float) -> None:
+        """Know nothing yet.
+
+        Args:
+            deadline_s: What a request may take, seconds.
+        """
+        self._budget_s = deadline_s * self.SHARE
+        self._cost_s: dict[Hashable, float] = {}
+
+    def fit(self, key: Hashable) -> int:
+        """Inputs of a kind that one call can take in time, at least 1."""
+        cost_s = self._cost_s.get(key)
+        return UNBOUNDED if cost_s is None else max(1, int(self._budget_s / cost_s))
+
+    def learn(self, key: Hashable, size: int, seconds: float) -> None:
+        """Note what a call of so many inputs took, also if it was given up."""
+        cost_s = max(seconds / size, 1e-6)
+        known = self._cost_s.get(key)
+        if known is not None:
+            self._cost_s[key] = known + self.WEIGHT * (cost_s - known)
+        elif len(self._cost_s) < self.MAX_KEYS:
+            self._cost_s[key] = cost_s
+
+
+def _kind(item: EncodedInput) -> Hashable:
+    """Inputs of one kind may share a call."""
+    return (item.shapes, item.bucket)
+
+
 class Lane:
     """Takes the requests of one model version to Triton."""
 
@@ -81,6 +127,7 @@ class Lane:
         slots: int,
         max_waiting: int,
         report: Callable[[CallReport], None],
+        deadline_s: float = 60.0,
     ) -> None:
         """Set the bounds; see :class:`Coalescer`.
 
@@ -92,14 +139,20 @@ class Lane:
             slots: Calls in flight.
             max_waiting: Inputs that may wait.
             report: Told of every call.
+            deadline_s: What a request may take, seconds.
         """
         self._backing = backing
         self._codec = codec
         self._pool = pool
         self._report = report
         self._loop = asyncio.get_running_loop()
+        self._pace = Pace(deadline_s)
         self._coalescer: Coalescer[EncodedInput, Any] = Coalescer(
-            self._run, max_batch=max_batch, slots=slots, max_waiting=max_waiting
+            self._run,
+            max_batch=max_batch,
+            slots=slots,
+            max_waiting=max_waiting,
+            fit=self._pace.fit,
         )
 
     def limit(self, max_batch: int) -> None:
@@ -123,7 +176,7 @@ class Lane:
                 INVALID_INPUT.
         """
         try:
-            member = self._coalescer.enter(item, (item.shapes, item.bucket), deadline)
+            member = self._coalescer.enter(item, _kind(item), deadline)
             row = await self._coalescer.wait(member)
         except QueueFull:
             raise Overloaded("Too many requests are waiting for this model version") from None
@@ -176,8 +229,12 @@ class Lane:
         try:
             outputs = await self._pool.infer(request)
             ok = True
+        except asyncio.CancelledError:
+            self._pace.learn(_kind(items[0]), len(items), perf_counter() - started)
+            raise
         finally:
             self._report(CallReport(len(items), perf_counter() - started, ok))
+        self._pace.learn(_kind(items[0]), len(items), perf_counter() - started)
         return self._codec.split(outputs, len(items))
 
     def _translate(self, error: BackendError) -> TidegateError:

@@ -27,11 +27,13 @@ class LaneSpec(Struct, frozen=True):
         codec: Joins inputs and splits outputs.
         disagreements: Compares the contract with what Triton has loaded; one sentence for each
             difference.
+        deadline_s: The contract's bound of a request's deadline, seconds.
     """
 
     ref: ModelRef
     codec: BatchCodec
     disagreements: Callable[[ModelSignature], list[str]]
+    deadline_s: float = 60.0
 
 
 class Lanes:
@@ -135,5 +137,6 @@ class Lanes:
                 slots=self._slots,
                 max_waiting=self._max_waiting,
                 report=lambda call: self._report(spec.ref, call),
+                deadline_s=spec.deadline_s,
             )
         return self._lanes[backing]

@@ -19,7 +19,7 @@ from control_plane.inference.backend import (
     BackendUnreachable,
     ModelNotLoaded,
 )
-from control_plane.inference.lane import SPLIT_BUDGET, CallReport, Lane
+from control_plane.inference.lane import SPLIT_BUDGET, UNBOUNDED, CallReport, Lane, Pace
 from control_plane.inference.memory import MemoryBackend
 from control_plane.inference.pool import BackendPool
 from control_plane.types import Backing, EncodedInput, InferenceRequest, Tensor
@@ -237,3 +237,25 @@ async def test_a_closed_lane_is_unavailable(server: Server, codec: Any, item: It
     await setting.lane.close(0)
     (error,) = await setting.infer(item(1))
     assert error.code == "MODEL_UNAVAILABLE"
+
+
+def test_calls_of_dear_inputs_become_as_small_as_the_deadline_asks() -> None:
+    pace = Pace(deadline_s=3.0)
+    assert pace.fit("long") == UNBOUNDED
+    pace.learn("long", 64, 6.4)
+    assert pace.fit("long") == 10
+    for _ in range(40):
+        pace.learn("long", 10, 5.0)
+    assert pace.fit("long") == 2
+    for _ in range(40):
+        pace.learn("long", 2, 0.002)
+    assert pace.fit("long") > 100
+    assert pace.fit("short") == UNBOUNDED
+
+
+def test_a_call_has_at_least_one_input_and_kinds_are_bounded() -> None:
+    pace = Pace(deadline_s=0.001)
+    for kind in range(2 * Pace.MAX_KEYS):
+        pace.learn(kind, 1, 10.0)
+    assert pace.fit(0) == 1
+    assert pace.fit(2 * Pace.MAX_KEYS - 1) == UNBOUNDED
