@@ -26,6 +26,8 @@ def main() -> None:
         status = _fail([str(error)], error.exit_code)
     except InvalidSettings as error:
         status = _fail(error.problems, 2)
+    except OSError as error:
+        status = _fail([f"the system refused: {str(error)[:300]}"], 1)
     except (click.Abort, KeyboardInterrupt):
         status = 0
     sys.exit(status)

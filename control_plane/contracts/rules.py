@@ -17,6 +17,8 @@ from control_plane.types import FileFault
 Path = list[str | int]
 _UNUSED: Final = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
 MAX_RANK: Final = 8
+MAX_SIZE: Final = 20_000
+"""Schemas after references are followed: compiling them takes time in proportion."""
 _FREE: Final = frozenset({"number", "integer", "string", "boolean", "array", "object", "null"})
 _SCHEMA: Final = "`inputs` is JSON Schema 2020-12"
 
@@ -26,6 +28,9 @@ def input_schema(source: Source, contract: Contract) -> tuple[dict[str, Any], li
     schema = {"type": "object", **contract.inputs}
     schema.setdefault("additionalProperties", False)
     faults = [*_closed(source, schema), *_references(source, contract.inputs, ["inputs"])]
+    if not faults and _size(schema, schema, {}) > MAX_SIZE:
+        message = f"its references multiply to more than {MAX_SIZE} schemas"
+        faults.append(source.fault(["inputs"], message, "Refer to fewer schemas"))
     if faults:
         return schema, faults
     try:
@@ -71,6 +76,24 @@ def _references(source: Source, node: Any, path: Path) -> list[FileFault]:
     for step, child in _children(node):
         faults += _references(source, child, [*path, step])
     return faults
+
+
+def _size(node: Any, schema: dict[str, Any], known: dict[str, int]) -> int:
+    """How many schemas a node comes to when references are followed; a cycle counts once."""
+    if not isinstance(node, (dict, list)):
+        return 0
+    size = 1
+    target = node.get("$ref") if isinstance(node, dict) else None
+    if isinstance(target, str):
+        if target not in known:
+            known[target] = 0
+            known[target] = _size(resolve({"$ref": target}, schema), schema, known)
+        size += known[target]
+    for _, child in _children(node):
+        size += _size(child, schema, known)
+        if size > MAX_SIZE:
+            break
+    return min(size, MAX_SIZE + 1)
 
 
 def _children(node: Any) -> Iterable[tuple[str | int, Any]]:

@@ -218,3 +218,14 @@ def test_a_fault_of_the_shape_names_its_line(faults_of: Faults, document: Docume
     text = json.dumps(document(deadline_ms=0), indent=1)
     (fault,) = faults_of(text)
     assert '"deadline_ms"' in text.splitlines()[fault.line - 1]
+
+
+def test_references_that_multiply_are_refused_before_they_are_followed(
+    faults_of: Faults, document: Document
+) -> None:
+    doubled = {
+        f"d{level}": {"allOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2} for level in range(40)
+    }
+    schema = inputs({"$ref": "#/$defs/d0"}, **{"$defs": {**doubled, "d40": NUMBER}})
+    faults = faults_of(json.dumps(document(inputs=schema)))
+    assert any("multiply" in fault.message for fault in faults)
