@@ -8,7 +8,7 @@ Guarantees:
 
 - At most ``slots`` calls are in flight, each of at most ``max_batch`` members of one key.
 - At most ``max_waiting`` members wait; one more is refused with :class:`QueueFull`.
-- Keys take turns, members of a key keep their order.
+- Keys take turns, members of a key keep their order; who said ``later`` goes when no other waits.
 - A member whose deadline has passed gets ``TimeoutError`` on time and is never dispatched; a call
   whose last member has gone is cancelled.
 """
@@ -24,6 +24,9 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_Turn = tuple[Hashable, bool]
+"""A key, and whether its members go later than all others."""
 
 Run = Callable[[list[Item], float], Awaitable[Sequence[Result | Exception]]]
 
@@ -126,8 +129,9 @@ class Coalescer(Generic[Item, Result]):
         self._slots = slots
         self._max_waiting = max_waiting
         self._loop = asyncio.get_running_loop()
-        self._queues: dict[Hashable, deque[Waiting[Item, Result]]] = {}
-        self._turns: deque[Hashable] = deque()
+        self._queues: dict[_Turn, deque[Waiting[Item, Result]]] = {}
+        self._turns: deque[_Turn] = deque()
+        self._later: deque[_Turn] = deque()
         self._waiting = 0
         self._calls: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -138,18 +142,16 @@ class Coalescer(Generic[Item, Result]):
         """Members that wait for a slot, expired ones not yet swept included."""
         return self._waiting
 
-    @property
-    def in_flight(self) -> int:
-        """Calls in flight."""
-        return len(self._calls)
-
-    def enter(self, item: Item, key: Hashable, deadline: float) -> Waiting[Item, Result]:
+    def enter(
+        self, item: Item, key: Hashable, deadline: float, *, later: bool = False
+    ) -> Waiting[Item, Result]:
         """Queue an item.
 
         Args:
             item: What the call is made with.
             key: Only items of equal keys share a call.
             deadline: Event-loop time after which the wait ends with ``TimeoutError``.
+            later: True if it goes only when no other member waits.
 
         Raises:
             QueueFull: If ``max_waiting`` members wait.
@@ -162,10 +164,11 @@ class Coalescer(Generic[Item, Result]):
             if self._waiting >= self._max_waiting:
                 raise QueueFull
         member: Waiting[Item, Result] = Waiting(item, key, deadline, self._loop)
-        queue = self._queues.get(key)
+        turn = (key, later)
+        queue = self._queues.get(turn)
         if queue is None:
-            queue = self._queues[key] = deque()
-            self._turns.append(key)
+            queue = self._queues[turn] = deque()
+            (self._later if later else self._turns).append(turn)
         queue.append(member)
         self._waiting += 1
         if not self._scheduled and len(self._calls) < self._slots:
@@ -173,18 +176,13 @@ class Coalescer(Generic[Item, Result]):
             self._loop.call_soon(self._pump)
         return member
 
-    async def submit(self, item: Item, key: Hashable, deadline: float) -> Result:
-        """Queue an item and wait for its result.
+    async def wait(self, member: Waiting[Item, Result]) -> Result:
+        """Wait for a member's result.
 
         Raises:
             TimeoutError: At the deadline, whatever the call does.
-            QueueFull: See :meth:`enter`.
             Exception: What the call raised or returned for this item.
         """
-        return await self.wait(self.enter(item, key, deadline))
-
-    async def wait(self, member: Waiting[Item, Result]) -> Result:
-        """Wait for a member's result; see :meth:`submit`."""
         timer = self._loop.call_at(member.deadline, member.expire)
         try:
             return await member.future
@@ -212,18 +210,19 @@ class Coalescer(Generic[Item, Result]):
 
     def _pump(self) -> None:
         self._scheduled = False
-        while self._turns and len(self._calls) < self._slots:
+        while (self._turns or self._later) and len(self._calls) < self._slots:
             batch = self._take()
             if batch:
                 self._dispatch(batch)
 
     def _take(self) -> list[Waiting[Item, Result]]:
         """The next batch of the key whose turn it is; those who have gone are dropped."""
-        key = self._turns.popleft()
-        queue = self._queues[key]
+        turns = self._turns or self._later
+        turn = turns.popleft()
+        queue = self._queues[turn]
         batch: list[Waiting[Item, Result]] = []
         now = self._loop.time()
-        most = self.max_batch if self._fit is None else min(self.max_batch, self._fit(key))
+        most = self.max_batch if self._fit is None else min(self.max_batch, self._fit(turn[0]))
         while queue and len(batch) < most:
             member = queue.popleft()
             self._waiting -= 1
@@ -234,9 +233,9 @@ class Coalescer(Generic[Item, Result]):
             else:
                 batch.append(member)
         if queue:
-            self._turns.append(key)
+            turns.append(turn)
         else:
-            del self._queues[key]
+            del self._queues[turn]
         return batch
 
     def _dispatch(self, batch: list[Waiting[Item, Result]]) -> None:
@@ -278,11 +277,11 @@ class Coalescer(Generic[Item, Result]):
 
     def _sweep(self) -> None:
         """Drop the members that have gone; the queues then hold only those that wait."""
-        for key, queue in list(self._queues.items()):
+        for turn, queue in list(self._queues.items()):
             kept = deque(member for member in queue if not member.future.done())
             self._waiting -= len(queue) - len(kept)
             if kept:
-                self._queues[key] = kept
+                self._queues[turn] = kept
             else:
-                del self._queues[key]
-                self._turns.remove(key)
+                del self._queues[turn]
+                (self._later if turn[1] else self._turns).remove(turn)

@@ -5,6 +5,8 @@
     TidegateError                 code, status and headers come from the catalogue
     ├── MalformedRequest          400  the bytes are not what HTTP and JSON allow
     ├── InvalidParameter          400  a header or query parameter is out of its range
+    ├── Unauthenticated           401  with WWW-Authenticate
+    ├── Forbidden                 403
     ├── InvalidInput              422  the body violates the contract; carries every fault
     ├── Overloaded, Unavailable   503  with Retry-After
     ├── DeadlineExceeded          504
@@ -64,6 +66,16 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         "This deployment has no default model and the request names none.",
         "Name a model in the path or in `model`; `GET /api/v1/models` lists them.",
     ),
+    "UNAUTHENTICATED": ErrorSpec(
+        401,
+        "The request carries no credentials and needs some, or they are not valid.",
+        "Send a valid API key or access token: `Authorization: Bearer …`.",
+    ),
+    "FORBIDDEN": ErrorSpec(
+        403,
+        "The credentials are valid and do not allow this.",
+        "`details` names the scope that is missing, or why the tenant may not call.",
+    ),
     "NOT_FOUND": ErrorSpec(404, "There is no such resource.", "Check the path; see `/docs`."),
     "MODEL_NOT_FOUND": ErrorSpec(
         404, "There is no such model.", "`details.models` lists those that exist."
@@ -80,6 +92,14 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         406,
         "The API major asked for by Accept does not exist.",
         "`details.available` lists the media types.",
+    ),
+    "ALREADY_EXISTS": ErrorSpec(
+        409, "There is a resource of that id.", "Choose another id, or change that one."
+    ),
+    "REVISION_CONFLICT": ErrorSpec(
+        409,
+        "The resource was changed since it was read, or others still refer to it.",
+        "Read it again, then decide; `details` says what stands in the way.",
     ),
     "MODEL_VERSION_RETIRED": ErrorSpec(
         410,
@@ -98,6 +118,30 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         422,
         "The body is JSON but violates the model's contract.",
         "`errors` lists every fault with its field; `details` is the first of them.",
+    ),
+    "RATE_LIMITED": ErrorSpec(
+        429,
+        "Requests come faster than the tier allows.",
+        "Wait Retry-After seconds.",
+        retryable=True,
+    ),
+    "CONCURRENCY_LIMITED": ErrorSpec(
+        429,
+        "More requests are in flight than the tier allows.",
+        "Wait for answers before sending more.",
+        retryable=True,
+    ),
+    "QUOTA_EXCEEDED": ErrorSpec(
+        429,
+        "The quota of the day or the month is used up.",
+        "Wait until X-Quota-Reset, or ask for a larger quota.",
+        retryable=True,
+    ),
+    "TEMPORARILY_BLOCKED": ErrorSpec(
+        429,
+        "The client kept sending errors, or was blocked by a rule or an operator.",
+        "Mend what it sends, then wait Retry-After seconds; the wait doubles with each block.",
+        retryable=True,
     ),
     "HEADERS_TOO_LARGE": ErrorSpec(
         431,
@@ -122,6 +166,13 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
     "OVERLOADED": ErrorSpec(
         503,
         "More requests are waiting for this model than may wait.",
+        "Repeat after Retry-After seconds, with backoff.",
+        retryable=True,
+    ),
+    "ADMISSION_UNAVAILABLE": ErrorSpec(
+        503,
+        "It cannot be decided whether the call may proceed: a server that keeps the accounts "
+        "is away.",
         "Repeat after Retry-After seconds, with backoff.",
         retryable=True,
     ),
@@ -228,6 +279,38 @@ class InvalidInput(TidegateError):
     def __init__(self, faults: list[Fault], message: str = "Input validation failed") -> None:
         super().__init__(message)
         self.faults = faults
+
+
+class Unauthenticated(TidegateError):
+    """No credentials, or none that are valid."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self, message: str, *, error: str | None = None) -> None:
+        """Name the challenge.
+
+        Args:
+            message: One sentence.
+            error: Error code of RFC 6750, such as ``invalid_token``; None if there were no
+                credentials.
+        """
+        challenge = 'Bearer realm="tidegate"' + (f', error="{error}"' if error else "")
+        super().__init__(message, headers={"www-authenticate": challenge})
+
+
+class Forbidden(TidegateError):
+    """The credentials do not allow this."""
+
+    code = "FORBIDDEN"
+
+
+class AdmissionUnavailable(TidegateError):
+    """The accounts cannot be asked."""
+
+    code = "ADMISSION_UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message, headers={"retry-after": str(retry_after_s)})
 
 
 class NotAvailable(TidegateError):

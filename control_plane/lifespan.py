@@ -12,6 +12,7 @@ from pathlib import Path
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from control_plane.admission.service import open_admission
 from control_plane.contracts.check import disagreements
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.repository import Reading, read_repository
@@ -63,20 +64,22 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         [CatalogEntry(c.ref, Life(c.contract.status)) for c in reading.contracts],
         settings.default_model,
     )
-    services = Services(
-        settings=settings,
-        pipeline=Pipeline(contracts, Router(catalog), lanes),
-        metrics=metrics,
-        records_up=lambda: watch.up,
-    )
-    gauges = asyncio.create_task(_gauges(services, watch))
-    try:
-        yield services
-    finally:
-        gauges.cancel()
-        await lanes.close(settings.drain_s)
-        await pool.close()
-        await records.aclose()
+    async with open_admission(settings, records, metrics.refused) as admission:
+        services = Services(
+            settings=settings,
+            pipeline=Pipeline(contracts, Router(catalog), lanes, admission.gate),
+            admission=admission,
+            metrics=metrics,
+            records_up=lambda: watch.up,
+        )
+        gauges = asyncio.create_task(_gauges(services, watch))
+        try:
+            yield services
+        finally:
+            gauges.cancel()
+            await lanes.close(settings.drain_s)
+            await pool.close()
+    await records.aclose()
 
 
 class _Watch:
@@ -104,7 +107,7 @@ def _tell(reading: Reading, metrics: Metrics) -> None:
 
 def _lanes(settings: Settings, reading: Reading, pool: BackendPool, metrics: Metrics) -> Lanes:
     def report(ref: ModelRef, call: CallReport) -> None:
-        metrics.call(ref, call.size, call.seconds, ok=call.ok)
+        metrics.call(ref, call.size, call.seconds, call.outcome)
 
     def differences(compiled: CompiledContract, signature: ModelSignature) -> list[str]:
         return [found.message for found in disagreements(compiled, signature)]
@@ -132,6 +135,7 @@ async def _gauges(services: Services, watch: _Watch) -> None:
     """Keep the gauges of every version, and the state of the system of record, current."""
     while True:
         await watch.look()
+        services.metrics.decisions(services.admission.gate.tally())
         waiting = services.pipeline.lanes.waiting()
         for ref in services.pipeline.contracts:
             ready = services.pipeline.is_ready(ref)

@@ -2,7 +2,7 @@
 
 ::
 
-    envelope ─► route ─► options ─► validate ─► encode ─► infer (coalesced) ─► answer
+    envelope ─► route ─► may ─► validate ─► encode ─► admit ─► infer (coalesced) ─► answer ─► settle
 """
 
 from __future__ import annotations
@@ -10,18 +10,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from control_plane.contracts.answers import Answer
+from control_plane.admission.gate import Gate
+from control_plane.admission.permit import Permit, Price
+from control_plane.admission.principal import Principal
+from control_plane.contracts.answers import Answer, Warned
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.envelope import Envelope, read_envelope
 from control_plane.contracts.inputs import MAX_FAULTS
-from control_plane.errors import Fault, InvalidInput, NotAvailable, TidegateError
+from control_plane.errors import (
+    Fault,
+    Forbidden,
+    InvalidInput,
+    NotAvailable,
+    TidegateError,
+    Unauthenticated,
+)
 from control_plane.inference.lanes import Lanes
 from control_plane.routing.selection import Router
 from control_plane.types import Life, ModelRef, Route
+
+SLOWED_DOWN: Final = Warned(
+    "SLOWED_DOWN", "Unusual traffic: rate and priority are reduced; a block may follow"
+)
+_ACTIONS: Final = ("predict", "jobs", "explain", "uploads")
 
 
 class PredictCall(Struct, frozen=True):
@@ -30,18 +45,22 @@ class PredictCall(Struct, frozen=True):
     Attributes:
         body: The decoded body.
         arrived: ``perf_counter()`` of arrival, seconds.
+        principal: Who calls.
         model: Public name from the path.
         selector: Model version, prefix or alias from the header.
         timeout_ms: The client's own deadline.
         routed: Told of the model and the version as soon as they are known.
+        admitted: Told of the permit as soon as there is one.
     """
 
     body: object
     arrived: float
+    principal: Principal
     model: str | None = None
     selector: str | None = None
     timeout_ms: int | None = None
     routed: Callable[[str, str], None] | None = None
+    admitted: Callable[[Permit], None] | None = None
 
 
 class Prediction(Struct, frozen=True):
@@ -72,7 +91,11 @@ class Pipeline:
     """Takes a request through the stages."""
 
     def __init__(
-        self, contracts: Mapping[ModelRef, CompiledContract], router: Router, lanes: Lanes
+        self,
+        contracts: Mapping[ModelRef, CompiledContract],
+        router: Router,
+        lanes: Lanes,
+        gate: Gate,
     ) -> None:
         """Compose the stages.
 
@@ -80,10 +103,13 @@ class Pipeline:
             contracts: The compiled contract of every version.
             router: Finds the version that answers.
             lanes: Take inputs to Triton.
+            gate: Lets requests in.
         """
         self.contracts = contracts
         self.router = router
         self.lanes = lanes
+        self.gate = gate
+        self._prices = {ref: _price(contract) for ref, contract in contracts.items()}
         self._loop = asyncio.get_running_loop()
 
     async def predict(self, call: PredictCall) -> Prediction:
@@ -97,17 +123,31 @@ class Pipeline:
         contract = self.contracts[route.ref]
         if call.routed is not None:
             call.routed(route.ref.name, contract.version)
+        self._check_rights(call.principal, contract)
         inputs = self._validate(envelope, contract)
         item = contract.encode(inputs)
         lane = self.lanes.lane(contract.backing)
+        left_s = self._timeout_s(call, contract) - (perf_counter() - call.arrived)
+        deadline = self._loop.time() + left_s
+        price = self._prices[route.ref]
+        permit = self.gate.take(call.principal, price)
+        if permit is None:
+            permit = await self.gate.admit(call.principal, price, deadline)
+        if call.admitted is not None:
+            call.admitted(permit)
         admission_s = perf_counter() - call.arrived
-        left_s = self._timeout_s(call, contract) - admission_s
-        outcome = await lane.infer(item, self._loop.time() + left_s)
+        try:
+            outcome = await lane.infer(item, deadline, later=permit.soft)
+            answer = contract.answer(outcome.row, inputs)
+        except BaseException:
+            permit.refund()
+            raise
+        permit.confirm(outcome.inference_s / outcome.shared)
         return Prediction(
             model=route.ref.name,
             version=contract.version,
-            answer=contract.answer(outcome.row, inputs),
-            units=contract.contract.units,
+            answer=_slowed_down(answer) if permit.soft else answer,
+            units=permit.units,
             admission_s=admission_s,
             queue_s=outcome.queue_s,
             inference_s=outcome.inference_s,
@@ -117,6 +157,12 @@ class Pipeline:
     def is_ready(self, ref: ModelRef) -> bool:
         """True if the version can answer now."""
         return self.lanes.is_ready(self.contracts[ref].backing)
+
+    def is_visible(self, principal: Principal, ref: ModelRef) -> bool:
+        """True if a caller may know of a version: its key covers the model, or it needs none."""
+        if principal.kind == "anonymous":
+            return self.contracts[ref].contract.anonymous
+        return any(principal.may(action, ref.name) for action in _ACTIONS)
 
     def can_serve(self) -> bool:
         """True if the default version of the default model, or of every model, can answer."""
@@ -133,7 +179,39 @@ class Pipeline:
         selector = _same(
             call.selector, envelope.selector, "VERSION_CONFLICT", "model version", "header"
         )
-        return self.router.resolve(model, selector)
+        try:
+            return self.router.resolve(model, selector)
+        except TidegateError as error:
+            raise self.told_to(call.principal, error) from None
+
+    def told_to(self, principal: Principal, error: TidegateError) -> TidegateError:
+        """An error of routing that names no model which the caller may not know of."""
+        models = error.details.get("models")
+        if models is not None:
+            error.details["models"] = [
+                name
+                for name in models
+                if any(
+                    self.is_visible(principal, ModelRef(name, version))
+                    for version in self.router.model(name).versions
+                )
+            ]
+        return error
+
+    def _check_rights(self, principal: Principal, contract: CompiledContract) -> None:
+        """Raise unless the caller may predict with a version.
+
+        Raises:
+            Unauthenticated: If it needs a key and there is none.
+            Forbidden: If the key has no scope for it.
+        """
+        if principal.kind == "anonymous":
+            if not contract.contract.anonymous:
+                raise Unauthenticated("This model needs an API key or an access token")
+        elif not principal.may("predict", contract.ref.name):
+            scope = f"predict:{contract.ref.name}"
+            message = f"The credentials lack the scope {scope}"
+            raise Forbidden(message, details={"scope": scope})
 
     def _validate(self, envelope: Envelope, contract: CompiledContract) -> dict[str, Any]:
         """The completed inputs; every fault of inputs and options is told at once.
@@ -172,6 +250,21 @@ class Pipeline:
     def _timeout_s(self, call: PredictCall, contract: CompiledContract) -> float:
         limit = contract.contract.deadline_ms
         return min(call.timeout_ms or limit, limit) / 1000
+
+
+def _price(contract: CompiledContract) -> Price:
+    ref, document = contract.ref, contract.contract
+    return Price(
+        ref.name,
+        str(ref.version),
+        units=document.units,
+        deadline_ms=document.deadline_ms,
+        ahead=True,
+    )
+
+
+def _slowed_down(answer: Answer) -> Answer:
+    return structs.replace(answer, warnings=(*answer.warnings, SLOWED_DOWN))
 
 
 def _same(outer: str | None, inner: str | None, code: str, what: str, place: str) -> str | None:

@@ -18,10 +18,12 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def exchange_headers(exchange: Exchange) -> Headers:
-    """The ids of an exchange."""
+    """The ids of an exchange, and where its caller stands with rate and quota."""
     headers = [(b"x-request-id", exchange.request_id.encode())]
     if exchange.client_request_id is not None:
         headers.append((b"x-client-request-id", exchange.client_request_id.encode()))
+    if exchange.limits is not None:
+        headers += exchange.limits()
     return headers
 
 

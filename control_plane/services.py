@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from control_plane.admission.service import Admission
 from control_plane.pipeline import Pipeline
 from control_plane.settings import Settings
 from control_plane.telemetry.metrics import Metrics
@@ -17,11 +18,13 @@ class Services(Struct, frozen=True):
     Attributes:
         settings: As they were read at the start.
         pipeline: Takes requests through the stages.
+        admission: Who calls, and whether it may proceed.
         metrics: Where calls and requests are counted.
         records_up: Whether the system of record answered when last asked, a second ago or two.
     """
 
     settings: Settings
     pipeline: Pipeline
+    admission: Admission
     metrics: Metrics
     records_up: Callable[[], bool]

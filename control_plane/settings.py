@@ -6,13 +6,21 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from control_plane.abuse import AbuseRules
+from control_plane.issuers import OidcIssuer
+
 PREFIX: Final = "TIDEGATE_"
+ADMIN_URL: Final = "TIDEGATE_ADMIN_URL"
+ADMIN_KEY: Final = "TIDEGATE_ADMIN_KEY"
+CLIENT_VARIABLES: Final = frozenset({ADMIN_URL, ADMIN_KEY})
+"""What commands that call the operators' API read; no settings, and no fault beside them."""
 _PORT: Final = (
     r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 )
@@ -54,6 +62,61 @@ class Settings(Struct, frozen=True, kw_only=True):
             description=("Folder of the model repository whose contracts are served."),
         ),
     ] = "model_repository"
+    key_pepper: Annotated[
+        str,
+        Meta(
+            min_length=32,
+            max_length=1024,
+            description=(
+                "Secret of the keyed hashes of API keys, at least 32 characters; "
+                "another one makes every key invalid."
+            ),
+        ),
+    ]
+    data_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_-]{43}=?$",
+            description=(
+                "Secret that encrypts stored payloads: 32 bytes, base64url "
+                "(`openssl rand -base64 32 | tr +/ -_`)."
+            ),
+        ),
+    ]
+    bootstrap_admin_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^tg_live_[a-z2-7]{12}_[A-Za-z0-9]{33,64}$",
+            description=(
+                "API key that may use the whole operators' API, from `tidegate keys mint`; "
+                "valid as long as it is set."
+            ),
+        ),
+    ]
+    oidc_issuers: Annotated[
+        tuple[OidcIssuer, ...],
+        Meta(
+            max_length=16,
+            description=(
+                "OpenID providers whose access tokens are taken: a JSON list; "
+                "see `docs/operations.md`."
+            ),
+        ),
+    ] = ()
+    abuse_rules: Annotated[
+        AbuseRules,
+        Meta(description="What is suspicious and what follows, as JSON; see `docs/abuse.md`."),
+    ] = AbuseRules()
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", max_length=49)], ...],
+        Meta(
+            max_length=64,
+            description=(
+                "Networks of the proxies in front, comma separated; X-Forwarded-For counts "
+                "only if it comes from one of them."
+            ),
+        ),
+    ] = ()
     default_model: Annotated[
         Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$")] | None,
         Meta(
@@ -158,7 +221,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     problems: list[str] = []
     for variable, text in sorted(environment.items()):
-        if not variable.startswith(PREFIX):
+        if not variable.startswith(PREFIX) or variable in CLIENT_VARIABLES:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in fields or variable != variable.upper():
@@ -185,11 +248,15 @@ def _convert(
     variable: str, text: str, field: msgspec.structs.FieldInfo, problems: list[str]
 ) -> Any:
     raw: Any = text
-    if field.name == "triton_urls":
+    if field.name in {"triton_urls", "trusted_proxies"}:
         raw = [part.strip() for part in text.split(",") if part.strip()]
     try:
+        if field.name in {"oidc_issuers", "abuse_rules"}:
+            return msgspec.json.decode(text, type=field.type)
+        for network in raw if field.name == "trusted_proxies" else ():
+            ipaddress.ip_network(network, strict=False)
         return msgspec.convert(raw, field.type, strict=False)
-    except msgspec.ValidationError as error:
+    except ValueError as error:
         problems.append(f"{variable}: {error} ({_sentence(field)})")
         return None
 
@@ -217,6 +284,7 @@ def describe() -> list[dict[str, str]]:
 
 
 def _range(schema: dict[str, Any]) -> str:
-    kinds = schema.get("type") or " or ".join(option["type"] for option in schema["anyOf"])
+    options = schema.get("anyOf", [{"type": "object"}])
+    kinds = schema.get("type") or " or ".join(option["type"] for option in options)
     low, high = schema.get("minimum"), schema.get("maximum")
     return f"{kinds}, {low} to {high}" if low is not None else str(kinds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ from control_plane.telemetry.ids import new_request_id
 
 GONE: Final = "the client has gone"
 """Message of the cancellation of a request whose client went away."""
+
+
+Refused = Callable[[Exchange], None]
+"""Told of each request that is answered here, beside the application."""
 
 
 MAX_HEAD_BYTES: Final = 65_536
@@ -70,6 +75,10 @@ class EnvelopeProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = True
     _boundary = False
+
+    def __init__(self, *args: Any, refused: Refused, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._refused = refused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to serve a connection."""
@@ -151,3 +160,5 @@ class EnvelopeProtocol(HttpToolsProtocol):
         filled = head % (error.status, reason, exchange.request_id.encode(), len(body))
         self.transport.write(filled + body)
         self.transport.close()
+        exchange.status, exchange.error = error.status, error.code
+        self._refused(exchange)

@@ -36,7 +36,7 @@ def errors_page() -> str:
 def settings_page() -> str:
     """Every setting."""
     rows = [
-        f"| `{row['variable']}` | {row['range']} | {row['default']} | {row['meaning']} |"
+        f"| `{row['variable']}` | {row['range']} | {row['default']} | {_cell(row['meaning'])} |"
         for row in describe()
     ]
     return (
@@ -48,6 +48,11 @@ def settings_page() -> str:
         + "\n".join(rows)
         + "\n"
     )
+
+
+def _cell(text: str) -> str:
+    """A text within a table, where a bar would end its cell."""
+    return text.replace("|", "\\|")
 
 
 def metrics_page() -> str:

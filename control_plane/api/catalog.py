@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
+from control_plane.admission.principal import Principal
+from control_plane.errors import TidegateError
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
 from control_plane.services import Services
-from control_plane.types import ModelRef, Version
+from control_plane.types import ModelRef, Route, Version
 
 
 class VersionView(Struct, frozen=True):
@@ -105,46 +107,47 @@ class SchemaView(Struct, frozen=True):
 
 
 @get("/api/v1/models", sync_to_thread=False)
-def list_models(state: State) -> ModelList:
-    """Every model."""
-    services: Services = state.services
-    catalog = services.pipeline.router.catalog
-    models = [_view(services.pipeline, model) for model in catalog.models.values()]
-    return ModelList(models, catalog.default_model)
+def list_models(request: Request[Any, Any, Any], state: State) -> ModelList:
+    """Every model that the caller may use."""
+    shown = _Shown(request, state)
+    models = [shown.view(model) for model in shown.models()]
+    default = shown.pipeline.router.catalog.default_model
+    named = any(model.name == default for model in models)
+    return ModelList(models, default if named else None)
 
 
 @get("/api/v1/models/{model:str}", sync_to_thread=False)
-def get_model(state: State, model: FromPath[str]) -> ModelDetail:
+def get_model(request: Request[Any, Any, Any], state: State, model: FromPath[str]) -> ModelDetail:
     """One model with its versions, contracts' figures and model cards."""
-    services: Services = state.services
-    found = services.pipeline.router.model(model)
-    view = _view(services.pipeline, found)
+    shown = _Shown(request, state)
+    found = shown.model(model)
+    view = shown.view(found)
     return ModelDetail(
-        view.name,
-        view.title,
-        view.default_version,
-        view.aliases,
-        [_version(services.pipeline, found, version) for version in found.versions],
+        view.name, view.title, view.default_version, view.aliases, shown.version_views(found)
     )
 
 
 @get("/api/v1/models/{model:str}/versions", sync_to_thread=False)
-def list_versions(state: State, model: FromPath[str]) -> VersionList:
+def list_versions(
+    request: Request[Any, Any, Any], state: State, model: FromPath[str]
+) -> VersionList:
     """The versions of one model."""
-    services: Services = state.services
-    found = services.pipeline.router.model(model)
-    versions = [_version(services.pipeline, found, version) for version in found.versions]
-    return VersionList(found.name, str(found.default), versions)
+    shown = _Shown(request, state)
+    found = shown.model(model)
+    return VersionList(found.name, str(found.default), shown.version_views(found))
 
 
 @get("/api/v1/models/{model:str}/schema", sync_to_thread=False)
 def get_schema(
-    state: State, model: FromPath[str], version: FromQuery[str | None] = None
+    request: Request[Any, Any, Any],
+    state: State,
+    model: FromPath[str],
+    version: FromQuery[str | None] = None,
 ) -> Response[SchemaView]:
     """What a version takes and gives; the query parameter ``version`` selects it."""
-    services: Services = state.services
-    route = services.pipeline.router.resolve(model, version)
-    compiled = services.pipeline.contracts[route.ref]
+    shown = _Shown(request, state)
+    route = shown.route(model, version)
+    compiled = shown.pipeline.contracts[route.ref]
     flat, data = compiled.answers.kind.schemas()
     view = SchemaView(
         model=model,
@@ -156,15 +159,59 @@ def get_schema(
     return Response(view, headers={"x-model-version": str(route.ref.version)})
 
 
-def _view(pipeline: Pipeline, model: Model) -> ModelView:
-    default = pipeline.contracts[ModelRef(model.name, model.default)]
-    return ModelView(
-        name=model.name,
-        title=default.contract.title,
-        default_version=str(model.default),
-        aliases={alias: str(version) for alias, version in sorted(model.aliases.items())},
-        versions=[str(version) for version in model.versions],
-    )
+class _Shown:
+    """The models as one caller sees them: what it may not use is not there."""
+
+    def __init__(self, request: Request[Any, Any, Any], state: State) -> None:
+        services: Services = state.services
+        self.pipeline = services.pipeline
+        self._principal: Principal = request.scope["state"]["principal"]
+
+    def models(self) -> list[Model]:
+        catalog = self.pipeline.router.catalog
+        return [model for model in catalog.models.values() if self._versions(model)]
+
+    def model(self, name: str) -> Model:
+        try:
+            found = self.pipeline.router.model(name)
+        except TidegateError as error:
+            raise self.pipeline.told_to(self._principal, error) from None
+        if not self._versions(found):
+            names = [model.name for model in self.models()]
+            message = f"There is no model {name}"
+            raise TidegateError(message, code="MODEL_NOT_FOUND", details={"models": names})
+        return found
+
+    def route(self, name: str, selector: str | None) -> Route:
+        model = self.model(name)
+        route = self.pipeline.router.resolve(name, selector)
+        if not self.pipeline.is_visible(self._principal, route.ref):
+            versions = [str(version) for version in self._versions(model)]
+            message = f"{name} has no such version that the caller may use"
+            raise TidegateError(
+                message, code="MODEL_VERSION_NOT_FOUND", details={"versions": versions}
+            )
+        return route
+
+    def view(self, model: Model) -> ModelView:
+        default = self.pipeline.contracts[ModelRef(model.name, model.default)]
+        return ModelView(
+            name=model.name,
+            title=default.contract.title,
+            default_version=str(model.default),
+            aliases={alias: str(version) for alias, version in sorted(model.aliases.items())},
+            versions=[str(version) for version in self._versions(model)],
+        )
+
+    def version_views(self, model: Model) -> list[VersionView]:
+        return [_version(self.pipeline, model, version) for version in self._versions(model)]
+
+    def _versions(self, model: Model) -> list[Version]:
+        return [
+            version
+            for version in model.versions
+            if self.pipeline.is_visible(self._principal, ModelRef(model.name, version))
+        ]
 
 
 def _version(pipeline: Pipeline, model: Model, version: Version) -> VersionView:

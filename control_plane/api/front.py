@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from control_plane import problem
+from control_plane.admission.permit import Permit
 from control_plane.api import predict
 from control_plane.api.request import ClientGone, read_headers
+from control_plane.api.visit import READ, admit, charged, identify, watch
 from control_plane.errors import ModelUnavailable, TidegateError
 from control_plane.services import Services
 from control_plane.telemetry.access_log import AccessLog
@@ -26,6 +28,9 @@ from control_plane.telemetry.ids import client_request_id, new_request_id
 from control_plane.wire import GONE
 
 log = logging.getLogger(__name__)
+
+_GUARDED: Final = ("/api/", "/openapi.json")
+"""Paths whose visitors are known and counted; probes and the reference page's files are open."""
 
 CLIENT_CLOSED_REQUEST = 499
 """What log and metrics say of a request whose client went away; no answer has this status."""
@@ -63,7 +68,7 @@ class Front:
         route = predict.match(scope["path"])
         try:
             if route is None:
-                await self._other(scope, receive, send, exchange)
+                await self._other(services, scope, receive, send, exchange)
             else:
                 exchange.route = route.template
                 await self._predict(services, route, scope, receive, send, exchange)
@@ -89,14 +94,17 @@ class Front:
         exchange: Exchange,
     ) -> None:
         headers: dict[bytes, bytes] = {}
+        principal = None
         try:
             headers = read_headers(scope)
+            principal = await identify(services, headers, scope, exchange)
             body, answer_headers = await predict.predict(
-                services, route, scope, headers, receive, exchange
+                services, principal, route, scope, headers, receive, exchange
             )
             status = 200
         except TidegateError as error:
-            status, body, answer_headers = _failed(error, exchange, headers)
+            shown = await charged(services, principal, error, exchange)
+            status, body, answer_headers = _failed(shown, exchange, headers)
         except ClientGone:
             raise
         except asyncio.CancelledError as error:
@@ -108,17 +116,30 @@ class Front:
             log.exception("request failed", extra={"request_id": exchange.request_id})
             failure = TidegateError("The server failed")
             status, body, answer_headers = _failed(failure, exchange, headers)
-        exchange.status = status
-        answer_headers += problem.exchange_headers(exchange)
-        answer_headers.append((b"content-length", str(len(body)).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": answer_headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await _answer(send, status, body, answer_headers, exchange)
+        if principal is not None and status != 200:
+            watch(services, principal, headers, scope, status)
 
     async def _other(
-        self, scope: HTTPScope, receive: Receive, send: Send, exchange: Exchange
+        self,
+        services: Services,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        exchange: Exchange,
     ) -> None:
         state: dict[str, Any] = scope.setdefault("state", {})
         state["exchange"] = exchange
+        permit: Permit | None = None
+        if scope["path"].startswith(_GUARDED):
+            headers: dict[bytes, bytes] = {}
+            try:
+                headers = read_headers(scope)
+                state["principal"] = await identify(services, headers, scope, exchange)
+                permit = await admit(services, state["principal"], READ, exchange)
+            except TidegateError as error:
+                await _answer(send, *_failed(error, exchange, headers), exchange)
+                return
 
         async def send_with_ids(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -128,10 +149,24 @@ class Front:
 
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
-        await self.litestar(scope, receive, send_with_ids)
+        try:
+            await self.litestar(scope, receive, send_with_ids)
+        finally:
+            if permit is not None:
+                permit.refund(failed=exchange.status >= 400)
         template = scope.get("path_template")
         if template:
             exchange.route = str(template)
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, headers: problem.Headers, exchange: Exchange
+) -> None:
+    exchange.status = status
+    headers += problem.exchange_headers(exchange)
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _is_probe(exchange: Exchange) -> bool:

@@ -36,12 +36,14 @@ class Ready(Struct, frozen=True):
         status: ``ready``, ``draining`` or ``unready``.
         model_loaded: True if every version of every model can answer now.
         records: ``up`` or ``down``: the system of record.
+        limits: ``up`` or ``down``: the limits server.
         models: A line for each version.
     """
 
     status: str
     model_loaded: bool
     records: str
+    limits: str
     models: list[ModelReady]
 
 
@@ -68,6 +70,7 @@ async def ready(state: State) -> Response[Ready]:
         status="draining" if state.draining.is_set() else "ready" if able else "unready",
         model_loaded=bool(models) and all(line.ready for line in models),
         records="up" if services.records_up() else "down",
+        limits="down" if services.admission.gate.is_away else "up",
         models=models,
     )
     headers = {"cache-control": "no-store"} | ({} if able else {"retry-after": "1"})

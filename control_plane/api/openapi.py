@@ -7,31 +7,31 @@ from typing import Any, Final
 import msgspec
 
 from control_plane import __version__
-from control_plane.api import catalog, health
-from control_plane.api.openapi_parts import (
+from control_plane.api import catalog, health, usage
+from control_plane.api.openapi_parts import RATE_HEADERS, SECURITY, fixed_paths
+from control_plane.api.predict import MEDIA_TYPES
+from control_plane.contracts.compiler import CompiledContract
+from control_plane.contracts.envelope import OFFERED_OPTIONS
+from control_plane.errors import Fault
+from control_plane.pipeline import Pipeline
+from control_plane.routing.catalog import Model
+from control_plane.routing.selection import selectors
+from control_plane.types import ModelRef
+from control_plane.web.openapi import (
+    DIALECT,
     ID_HEADERS,
+    REF,
     REQUEST_ID,
     Schema,
     closed_object,
     error_response,
     error_responses,
     error_schema,
-    fixed_paths,
     header_objects,
     problem_schema,
     ref,
 )
-from control_plane.api.predict import MEDIA_TYPES
-from control_plane.contracts.compiler import CompiledContract
-from control_plane.contracts.envelope import OFFERED_OPTIONS
-from control_plane.contracts.inputs import DIALECT
-from control_plane.errors import Fault
-from control_plane.pipeline import Pipeline
-from control_plane.routing.catalog import Model
-from control_plane.routing.selection import selectors
-from control_plane.types import ModelRef
 
-_REF: Final = "#/components/schemas/{name}"
 _VIEWS: Final = (
     health.Alive,
     health.Ready,
@@ -39,23 +39,37 @@ _VIEWS: Final = (
     catalog.ModelDetail,
     catalog.VersionList,
     catalog.SchemaView,
+    usage.UsageView,
     Fault,
 )
-_PREDICT_STATUSES: Final = (400, 404, 405, 410, 413, 415, 422, 431, 500, 501, 502, 503, 504)
+_PREDICT_STATUSES: Final = (
+    400, 401, 403, 404, 405, 410, 413, 415, 422, 429, 431, 500, 501, 502, 503, 504,
+)  # fmt: skip
 _PREDICT_HEADERS: Final = {
     **ID_HEADERS,
+    **RATE_HEADERS,
     "X-Model-Version": "The version that answered",
     "Server-Timing": "Milliseconds of admission, queue and inference",
     "X-Warnings": "What to know of the answer (RFC 8941 list)",
 }
 
 
-def document(pipeline: Pipeline) -> Schema:
-    """The document for the models of a pipeline."""
-    _, views = msgspec.json.schema_components(_VIEWS, ref_template=_REF)
+def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
+    """The document for one caller.
+
+    Args:
+        pipeline: Whose models are described.
+        visible: The versions that the caller may use.
+    """
+    _, views = msgspec.json.schema_components(_VIEWS, ref_template=REF)
     schemas: Schema = {**views, "Error": error_schema(), "Problem": problem_schema()}
     paths: Schema = fixed_paths()
-    families = [_Family(pipeline, model) for model in pipeline.router.catalog.models.values()]
+    models = pipeline.router.catalog.models.values()
+    families = [
+        family
+        for family in (_Family(pipeline, model, visible) for model in models)
+        if family.versions
+    ]
     for family in families:
         for compiled in family.versions:
             schemas |= _version_schemas(compiled, family.selectors(compiled))
@@ -80,11 +94,14 @@ def document(pipeline: Pipeline) -> Schema:
         "tags": [
             {"name": "predictions", "description": "One operation a model and API major"},
             {"name": "models", "description": "What there is, and what it takes and gives"},
+            {"name": "usage", "description": "What the tenant used, and what is left"},
             {"name": "health", "description": "For load balancers and orchestrators"},
         ],
         "paths": dict(sorted(paths.items())),
+        "security": [{"bearer": []}, {"key": []}, {}],
         "components": {
-            "responses": error_responses(),
+            "securitySchemes": SECURITY,
+            "responses": error_responses({429: RATE_HEADERS}),
             "schemas": dict(sorted(schemas.items())),
         },
     }
@@ -93,9 +110,13 @@ def document(pipeline: Pipeline) -> Schema:
 class _Family:
     """A model with the contracts of the versions that answer."""
 
-    def __init__(self, pipeline: Pipeline, model: Model) -> None:
+    def __init__(self, pipeline: Pipeline, model: Model, visible: frozenset[ModelRef]) -> None:
         self.name = model.name
-        self._selectors = selectors(model)
+        self._selectors = {
+            name: version
+            for name, version in selectors(model).items()
+            if ModelRef(model.name, version) in visible
+        }
         answering = sorted(set(self._selectors.values()))
         self.versions = [pipeline.contracts[ModelRef(model.name, v)] for v in answering]
         self.standard = pipeline.contracts[ModelRef(model.name, model.default)].contract

@@ -2,104 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from control_plane.errors import CATALOGUE
+from control_plane.web.openapi import ID_HEADERS, Schema, error_response, header_objects, ref
 
-Schema = dict[str, Any]
-
-REQUEST_ID: Final = {"type": "string", "pattern": "^req_[0-9a-f]{32}$"}
-
-
-ID_HEADERS: Final = {
-    "X-Request-ID": "Id of this request, minted by the server",
-    "X-Client-Request-ID": "The client's own X-Request-ID, if it was well formed",
+RATE_HEADERS: Final = {
+    "X-RateLimit-Limit": "Requests that may come at once",
+    "X-RateLimit-Remaining": "Requests that would be admitted now",
+    "X-RateLimit-Reset": "Epoch second at which the rate is whole again",
+    "RateLimit-Policy": "Quota and window of the rate (IETF draft)",
+    "RateLimit": "What remains of it, and seconds until it is whole (IETF draft)",
+    "X-Quota-Limit": "Units of the quota that ends first, if there is one",
+    "X-Quota-Remaining": "Units that remain of it",
+    "X-Quota-Reset": "Epoch second at which it begins anew",
 }
 
 
-def ref(name: str) -> Schema:
-    """A reference to a component."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def closed_object(properties: Schema) -> Schema:
-    """A closed object whose properties are all required."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def header_objects(names: dict[str, str]) -> Schema:
-    """Header objects of an answer."""
-    return {
-        name: {"description": text, "schema": {"type": "string"}} for name, text in names.items()
-    }
-
-
-def error_response(status: int) -> Schema:
-    """A reference to the response of an error status."""
-    return {"$ref": f"#/components/responses/{status}"}
-
-
-def error_responses() -> Schema:
-    """The response of every error status: the codes that go with it."""
-    statuses = sorted({spec.status for spec in CATALOGUE.values()})
-    return {str(status): _error_response(status) for status in statuses}
-
-
-def _error_response(status: int) -> Schema:
-    specs = {code: spec for code, spec in CATALOGUE.items() if spec.status == status}
-    lines = [f"`{code}`: {spec.summary} {spec.remedy}" for code, spec in specs.items()]
-    headers = dict(ID_HEADERS)
-    if status == 503:
-        headers["Retry-After"] = "Seconds to wait"
-    if status == 405:
-        headers["Allow"] = "Methods that the resource takes"
-    return {
-        "description": "\n\n".join(lines),
-        "headers": header_objects(headers),
-        "content": {
-            "application/json": {"schema": ref("Error")},
-            "application/problem+json": {"schema": ref("Problem")},
-        },
-    }
-
-
-def _error_facts() -> Schema:
-    return {
-        "code": {"enum": sorted(CATALOGUE)},
-        "details": {"type": "object", "description": "The facts; of several faults the first"},
-        "errors": {"type": "array", "items": ref("Fault"), "description": "Every fault"},
-        "request_id": REQUEST_ID,
-        "timestamp": {"type": "string", "format": "date-time"},
-    }
-
-
-def error_schema() -> Schema:
-    """The envelope."""
-    body = closed_object({**_error_facts(), "message": {"type": "string"}})
-    body["required"].remove("errors")
-    return {**closed_object({"error": body}), "description": "The envelope of every error"}
-
-
-def problem_schema() -> Schema:
-    """The envelope as RFC 9457."""
-    text = {"type": "string"}
-    body = closed_object(
-        {
-            **_error_facts(),
-            "type": text,
-            "title": text,
-            "status": {"type": "integer"},
-            "detail": text,
-            "instance": text,
-        }
-    )
-    body["required"].remove("errors")
-    return {**body, "description": "The same as RFC 9457"}
+SECURITY: Final = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key (`tg_live_…`) or an access token of a known OpenID provider",
+    },
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key"},
+}
 
 
 def fixed_paths() -> Schema:
@@ -115,25 +41,69 @@ def fixed_paths() -> Schema:
     return {
         "/healthz": get("healthz", "health", "The process runs", "Alive", ()),
         "/ready": _ready_operation(),
-        "/api/v1/models": get("list_models", "models", "Every model", "ModelList", ()),
+        "/api/v1/models": get(
+            "list_models", "models", "Every model that the caller may use", "ModelList", _GUARDED
+        ),
         "/api/v1/models/{model}": get(
-            "get_model", "models", "One model with its versions", "ModelDetail", (404,), [model]
+            "get_model",
+            "models",
+            "One model with its versions",
+            "ModelDetail",
+            (404, *_GUARDED),
+            [model],
         ),
         "/api/v1/models/{model}/versions": get(
-            "list_versions", "models", "The versions of a model", "VersionList", (404,), [model]
+            "list_versions",
+            "models",
+            "The versions of a model",
+            "VersionList",
+            (404, *_GUARDED),
+            [model],
         ),
         "/api/v1/models/{model}/schema": get(
             "get_schema",
             "models",
             "What a version takes and gives",
             "SchemaView",
-            (404, 410),
+            (404, 410, *_GUARDED),
             [model, version],
+        ),
+        "/api/v1/usage": get(
+            "get_usage",
+            "usage",
+            "What the caller's tenant used, and what is left of its quotas",
+            "UsageView",
+            _GUARDED,
+            _usage_parameters(),
         ),
     }
 
 
+def _usage_parameters() -> list[Schema]:
+    moment = {"type": "string", "examples": ["2026-11", "2026-11-23", "2026-11-23T13:00:00Z"]}
+    parameters: list[tuple[str, str, Schema]] = [
+        ("from", "First hour, day or month, UTC; default: this month", moment),
+        ("to", "Where it ends, at most 400 days later; default: the next month", moment),
+        (
+            "group",
+            "What rows are added up by, all in UTC",
+            {"enum": ["hour", "day", "month"], "default": "day"},
+        ),
+        ("cursor", "`next_cursor` of the page before", {"type": "string", "maxLength": 800}),
+        (
+            "limit",
+            "Rows of the page",
+            {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+        ),
+    ]
+    return [
+        {"name": name, "in": "query", "description": text, "schema": schema}
+        for name, text, schema in parameters
+    ]
+
+
 _ALWAYS: Final = (400, 405, 431, 500)
+_GUARDED: Final = (401, 403, 429, 503)
 
 
 def _get_operation(
@@ -153,7 +123,9 @@ def _get_operation(
             "responses": {
                 "200": {
                     "description": summary,
-                    "headers": header_objects(ID_HEADERS),
+                    "headers": header_objects(
+                        {**ID_HEADERS, **RATE_HEADERS} if 429 in statuses else ID_HEADERS
+                    ),
                     "content": {"application/json": {"schema": ref(schema)}},
                 },
                 **{str(status): error_response(status) for status in (*statuses, *_ALWAYS)},

@@ -8,6 +8,8 @@ from typing import Final
 from litestar.types import HTTPScope, Receive
 from msgspec import Struct
 
+from control_plane.admission.permit import Permit
+from control_plane.admission.principal import Principal
 from control_plane.api.render import prediction_headers, prediction_v1, prediction_v2
 from control_plane.api.request import (
     MAX_BODY_S,
@@ -16,6 +18,7 @@ from control_plane.api.request import (
     read_selector,
     read_timeout_ms,
 )
+from control_plane.api.visit import watch
 from control_plane.errors import TidegateError
 from control_plane.pipeline import PredictCall
 from control_plane.problem import JSON, Headers
@@ -71,6 +74,7 @@ def match(path: str) -> PredictRoute | None:
 
 async def predict(
     services: Services,
+    principal: Principal,
     route: PredictRoute,
     scope: HTTPScope,
     headers: dict[bytes, bytes],
@@ -96,20 +100,30 @@ async def predict(
     check_query(scope)
     timeout_ms = read_timeout_ms(headers)
     body_s = MAX_BODY_S if timeout_ms is None else timeout_ms / 1000
+    max_bytes = min(services.settings.max_body_bytes, principal.limits.max_body_bytes)
+
+    def admitted(permit: Permit) -> None:
+        exchange.limits = permit.headers
+
+    sent = await read_json(headers, receive, max_bytes, body_s)
     prediction = await services.pipeline.predict(
         PredictCall(
-            body=await read_json(headers, receive, services.settings.max_body_bytes, body_s),
+            body=sent,
             arrived=exchange.started,
+            principal=principal,
             model=route.model,
             selector=read_selector(headers),
             timeout_ms=timeout_ms,
             routed=exchange.routed,
+            admitted=admitted,
         )
     )
     exchange.admission_s = prediction.admission_s
     exchange.queue_s = prediction.queue_s
     exchange.inference_s = prediction.inference_s
     exchange.shared = prediction.shared
+    exchange.units = prediction.units
+    watch(services, principal, headers, scope, 200, (sent["inputs"],))
     answer_headers = [(b"content-type", media_type), *prediction_headers(prediction)]
     if route.major == 0:
         answer_headers.append((b"vary", b"accept"))

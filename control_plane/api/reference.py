@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from litestar import Response, get
+import msgspec
+from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
+
+from control_plane.api import openapi
+from control_plane.pipeline import Pipeline
+from control_plane.types import ModelRef
 
 _ASSETS: Final = {
     "swagger-ui.css": "text/css",
@@ -47,9 +53,17 @@ _POLICY: Final = (
 
 
 @get("/openapi.json", sync_to_thread=False)
-def openapi_json(state: State) -> Response[bytes]:
-    """The OpenAPI 3.1 document."""
-    return Response(state.openapi, media_type="application/json")
+def openapi_json(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+    """The OpenAPI document of the models that the caller may use."""
+    pipeline = state.services.pipeline
+    principal = request.scope["state"]["principal"]
+    visible = frozenset(ref for ref in pipeline.contracts if pipeline.is_visible(principal, ref))
+    return Response(_document(pipeline, visible), media_type="application/json")
+
+
+@lru_cache(maxsize=64)
+def _document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> bytes:
+    return msgspec.json.encode(openapi.document(pipeline, visible))
 
 
 @get("/docs", sync_to_thread=False)

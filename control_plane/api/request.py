@@ -14,7 +14,8 @@ from control_plane.errors import DeadlineExceeded, InvalidParameter, MalformedRe
 MAX_TIMEOUT_MS: Final = 3_600_000
 MAX_BODY_S: Final = 30.0
 _ONCE: Final = frozenset({b"content-type", b"content-encoding", b"x-model-version",
-                          b"x-request-timeout", b"content-length"})  # fmt: skip
+                          b"x-request-timeout", b"content-length", b"authorization",
+                          b"x-api-key"})  # fmt: skip
 _JSON_TYPE: Final = re.compile(
     rb"application/json[ \t]*(;[ \t]*charset[ \t]*=[ \t]*\"?utf-8\"?[ \t]*)?", re.IGNORECASE
 )
@@ -39,7 +40,9 @@ def read_headers(scope: HTTPScope) -> dict[bytes, bytes]:
         for name in _ONCE:
             if names.count(name) > 1:
                 raise InvalidParameter(name.decode(), "stands twice")
-        headers[b"accept"] = b", ".join(value for name, value in pairs if name == b"accept")
+        for name in (b"accept", b"x-forwarded-for"):
+            if names.count(name) > 1:
+                headers[name] = b", ".join(value for other, value in pairs if other == name)
     return headers
 
 

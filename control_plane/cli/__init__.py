@@ -57,6 +57,10 @@ COMMANDS: Final = {
     "serve": Lazy("control_plane.cli.serve:serve", "Run the control plane alone."),
     "triton": Lazy("control_plane.cli.triton:triton", "Run the local Triton alone."),
     "models": Lazy("control_plane.cli.models:models", "Build, train, check and list the models."),
+    "tenants": Lazy("control_plane.cli.tenants:tenants", "Customers, their tier and overrides."),
+    "keys": Lazy("control_plane.cli.keys:keys", "API keys of tenants and operators."),
+    "tiers": Lazy("control_plane.cli.tiers:tiers", "Limits and prices of classes of tenants."),
+    "usage": Lazy("control_plane.cli.usage:usage", "What tenants used and what it costs."),
     "process": Lazy("control_plane.cli.process:process", ""),
 }
 
@@ -72,5 +76,6 @@ def main() -> None:
 
     \b
     tidegate up                 everything on this machine, ready for a first prediction
+    tidegate keys create acme   a key for a tenant, over the operators' API
     tidegate COMMAND --help     what a command does and takes
     """  # noqa: D301 (\b is click's mark for a block)

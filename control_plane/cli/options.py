@@ -36,3 +36,9 @@ model_repository: Final[Decorator] = click.option(
     "--model-repository", type=FOLDER, default=Path("model_repository"), show_default=True,
     help="Folder of the models; a version with a contract.yaml is public.",
 )  # fmt: skip
+as_json: Final[Decorator] = click.option("--json", is_flag=True, help="Print JSON.")
+revision: Final[Decorator] = click.option(
+    "--revision", type=click.IntRange(1), metavar="N",
+    help="Change it only at this revision; otherwise exit with REVISION_CONFLICT.",
+)  # fmt: skip
+yes: Final[Decorator] = click.option("--yes", is_flag=True, help="Yes, delete it.")

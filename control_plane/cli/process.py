@@ -7,7 +7,9 @@ import os
 
 import click
 
+from control_plane.local import notice
 from control_plane.settings import load_settings
+from control_plane.sockets import Inherited
 
 ROLES = {
     "http": "control_plane.app:run_http",
@@ -18,8 +20,15 @@ ROLES = {
 
 @click.command(hidden=True)
 @click.argument("role", type=click.Choice(sorted(ROLES)))
-@click.option("--fd", type=click.IntRange(0), required=True, help="A listening socket.")
-def process(role: str, fd: int) -> None:
-    """Serve one role on a listening socket that is inherited."""
+@click.option("--fd", type=click.IntRange(0), required=True, help="A bound socket.")
+@click.option(
+    "--ready-fd",
+    type=click.IntRange(0),
+    envvar=notice.VARIABLE,
+    help="A pipe that wants a line once connections are accepted.",
+)
+def process(role: str, fd: int, ready_fd: int | None) -> None:
+    """Serve one role at the address of a socket that is inherited."""
     module, _, function = ROLES[role].partition(":")
-    getattr(importlib.import_module(module), function)(fd, load_settings(os.environ))
+    serve = getattr(importlib.import_module(module), function)
+    serve(Inherited(fd, ready_fd), load_settings(os.environ))

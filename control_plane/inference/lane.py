@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -40,6 +40,8 @@ cannot multiply its cost. Enough to find one bad item of 256, or two of 16."""
 
 UNBOUNDED: Final = 1 << 30
 
+CallOutcome = Literal["ok", "failed", "cancelled"]
+
 
 class Outcome(Struct, frozen=True):
     """A row of the model's output and where the time went.
@@ -63,12 +65,13 @@ class CallReport(Struct, frozen=True):
     Attributes:
         size: Inputs in the call.
         seconds: How long it took.
-        ok: False if it failed as a whole.
+        outcome: ``failed`` if it failed as a whole, ``cancelled`` if it was given up because nobody
+            waited for it any more.
     """
 
     size: int
     seconds: float
-    ok: bool
+    outcome: CallOutcome
 
 
 class Pace:
@@ -164,19 +167,20 @@ class Lane:
         """Inputs that wait for a call."""
         return self._coalescer.waiting
 
-    async def infer(self, item: EncodedInput, deadline: float) -> Outcome:
+    async def infer(self, item: EncodedInput, deadline: float, *, later: bool = False) -> Outcome:
         """Run one input through the model.
 
         Args:
             item: The encoded input.
             deadline: Event-loop time by which the answer is wanted, seconds.
+            later: True if others go first.
 
         Raises:
             TidegateError: OVERLOADED, DEADLINE_EXCEEDED, MODEL_UNAVAILABLE, MODEL_FAILED or
                 INVALID_INPUT.
         """
         try:
-            member = self._coalescer.enter(item, _kind(item), deadline)
+            member = self._coalescer.enter(item, _kind(item), deadline, later=later)
             row = await self._coalescer.wait(member)
         except QueueFull:
             raise Overloaded("Too many requests are waiting for this model version") from None
@@ -225,15 +229,16 @@ class Lane:
             outputs=self._codec.outputs,
             timeout_s=max(0.001, deadline - self._loop.time()),
         )
-        ok = False
+        outcome: CallOutcome = "failed"
         try:
             outputs = await self._pool.infer(request)
-            ok = True
+            outcome = "ok"
         except asyncio.CancelledError:
+            outcome = "cancelled"
             self._pace.learn(_kind(items[0]), len(items), perf_counter() - started)
             raise
         finally:
-            self._report(CallReport(len(items), perf_counter() - started, ok))
+            self._report(CallReport(len(items), perf_counter() - started, outcome))
         self._pace.learn(_kind(items[0]), len(items), perf_counter() - started)
         return self._codec.split(outputs, len(items))
 

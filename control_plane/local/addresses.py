@@ -1,4 +1,4 @@
-"""Addresses: listening sockets that children inherit, and ports that nobody uses."""
+"""Addresses: sockets that children inherit, and ports that nobody uses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 from typing import Final
 
 from control_plane.local.errors import StartRefused
+from control_plane.sockets import beside
 
 LOOPBACK: Final = "127.0.0.1"
 BACKLOG: Final = 2048
@@ -36,6 +37,39 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         raise StartRefused(_refusal(host, port, option, error)) from error
 
 
+def public_door(host: str, port: int, option: str, processes: int) -> socket.socket:
+    """Open the socket of an address that some processes serve.
+
+    One process accepts from a listening socket of ours, in which connections wait while it is
+    restarted. Of several each listens itself, or a few would accept nearly everything.
+
+    Args:
+        host: Name or address to bind.
+        port: Port to bind; 0 takes a free one.
+        option: The command line option that sets the port, for the message.
+        processes: How many serve the address, at least 1.
+
+    Raises:
+        StartRefused: If the address is taken, not this machine's, or not to be resolved.
+    """
+    listener = listen(host, port, option)
+    return listener if processes == 1 else _reservation(listener)
+
+
+def _reservation(listener: socket.socket) -> socket.socket:
+    """Close a listening socket and keep its address for SO_REUSEPORT sockets of our children.
+
+    The address is ours alone at every moment: SO_REUSEPORT comes after the listener has found
+    nobody else there, and a listener without it finds this socket, which is not SO_REUSEADDR
+    once it is bound.
+    """
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved = beside(listener)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        return reserved
+
+
 def _refusal(host: str, port: int, option: str, error: OSError) -> str:
     address = join(host, port)
     if error.errno == errno.EADDRINUSE:
@@ -58,7 +92,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def port_of(listener: socket.socket) -> int:
-    """The port that a listening socket is bound to."""
+    """The port that a socket is bound to."""
     return int(listener.getsockname()[1])
 
 

@@ -1,4 +1,4 @@
-"""The control plane's processes: HTTP servers on one shared socket, and the admin server."""
+"""The control plane's processes: HTTP servers of one address, and the admin server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 from socket import socket
 from typing import Final
 
-from control_plane.local.addresses import port_of, reachable
-from control_plane.local.probes import http_ok
 from control_plane.local.process import ChildSpec
 from control_plane.settings import PREFIX, Settings
 
@@ -21,8 +19,8 @@ STOP_MARGIN_S: Final = 5.0
 def control_plane_children(
     settings: Settings,
     environment: Mapping[str, str],
-    http: tuple[str, socket],
-    admin: tuple[str, socket],
+    http: socket,
+    admin: socket,
     workers: int,
     *,
     keep_fds: tuple[int, ...] = (),
@@ -32,27 +30,26 @@ def control_plane_children(
     Args:
         settings: What ``environment`` says, read.
         environment: Their environment.
-        http: Host and listening socket of the public API; all workers accept from it.
-        admin: Host and listening socket of the operators' API.
+        http: Socket of the public API, opened for so many workers (``public_door``).
+        admin: Listening socket of the operators' API.
         workers: Number of HTTP processes.
         keep_fds: Further descriptors that they inherit.
     """
 
-    def child(name: str, role: str, host: str, listener: socket) -> ChildSpec:
-        descriptor = listener.fileno()
+    def child(name: str, role: str, door: socket) -> ChildSpec:
+        descriptor = door.fileno()
         return ChildSpec(
             name=name,
             argv=(sys.executable, "-P", "-m", "control_plane", "process", role,
                   "--fd", str(descriptor)),
             env=dict(environment),
-            is_ready=http_ok(reachable(host), port_of(listener), "/healthz"),
             start_timeout_s=60,
             grace_s=settings.drain_s + settings.drain_delay_s + STOP_MARGIN_S,
             keep_fds=(descriptor, *keep_fds),
         )  # fmt: skip
 
     names = ["http"] if workers == 1 else [f"http-{number + 1}" for number in range(workers)]
-    return [*(child(name, "http", *http) for name in names), child("admin", "admin", *admin)]
+    return [*(child(name, "http", http) for name in names), child("admin", "admin", admin)]
 
 
 def child_environment(values: Mapping[str, str], metrics: Path) -> dict[str, str]:

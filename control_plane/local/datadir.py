@@ -4,6 +4,8 @@
 
     lock             held by the one `tidegate up`; its content is that process's id
     processes.lock   held by every process that it started
+    key-pepper       secret of the keyed hashes of API keys (0600)
+    data-key         secret that encrypts stored payloads (0600)
     endpoints.json   addresses, while it runs
     credentials.json generated keys (0600)
     valkey/          the system of record, and its password and configuration (0600)
@@ -89,14 +91,6 @@ class DataDir:
         if not path.exists():
             create_private(path, secrets.token_urlsafe(32))
         return path.read_text().strip()
-
-    def ensure_credentials(self) -> Path:
-        """Create ``credentials.json`` (mode 0600) unless it exists; its keys are kept for ever."""
-        path = self.root / "credentials.json"
-        if not path.exists():
-            create_private(path, "{}\n")
-        path.chmod(0o600)
-        return path
 
     def write_endpoints(self, endpoints: Mapping[str, str]) -> Path:
         """Write ``endpoints.json``: readers see all of it or none."""

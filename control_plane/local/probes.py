@@ -27,9 +27,16 @@ class _Answer:
 
 
 async def request(
-    host: str, port: int, path: str, body: bytes | None = None, timeout_s: float = PROBE_TIMEOUT_S
+    host: str,
+    port: int,
+    path: str,
+    body: bytes | None = None,
+    timeout_s: float = PROBE_TIMEOUT_S,
+    key: str | None = None,
 ) -> tuple[int, bytes]:
     """Send a GET, or a POST of JSON if there is a body; the status and the body of the answer.
+
+    An API key goes along if there is one.
 
     Raises:
         OSError: If there is no complete answer in time.
@@ -38,6 +45,8 @@ async def request(
     head += "Connection: close\r\nAccept: application/json\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    if key is not None:
+        head += f"Authorization: Bearer {key}\r\n"
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(host, port)
         try:

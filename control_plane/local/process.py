@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from control_plane.local import notice
+from control_plane.local.notice import Notice
 from control_plane.local.output import Channel, LineFilter
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -34,7 +36,8 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
         name: Unique; the prefix of its output.
         argv: The command. Nothing secret: everybody on the machine can read it.
         env: The child's whole environment.
-        is_ready: Its readiness.
+        is_ready: Its readiness; None for a child that writes a line to the descriptor ``READY_FD``
+            of its environment once it is.
         start_timeout_s: Seconds it gets to become ready.
         stop_signal: Sent to the child alone, not to its own children, when it has to stop.
         grace_s: Seconds between that and the SIGKILL of its whole group.
@@ -47,7 +50,7 @@ class ChildSpec(Struct, frozen=True, kw_only=True):
     name: str
     argv: tuple[str, ...]
     env: dict[str, str]
-    is_ready: Probe
+    is_ready: Probe | None = None
     start_timeout_s: float = 30.0
     stop_signal: int = signal.SIGTERM
     grace_s: float = 10.0
@@ -80,17 +83,16 @@ class Process:
         self._channel = channel
         self._grace_s, self._stop_signal = spec.grace_s, spec.stop_signal
         self._clean = spec.clean
+        self._probe = spec.is_ready
         spec.clean()
-        self._popen = subprocess.Popen(
-            spec.argv,
-            env=spec.env,
-            stdin=subprocess.DEVNULL,
-            stdout=None if channel is None else subprocess.PIPE,
-            stderr=None if channel is None else subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=spec.keep_fds,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 (prctl takes no lock)
-        )
+        self._notice = Notice()
+        try:
+            self._popen = self._open(spec)
+        except OSError:
+            self._notice.close()
+            raise
+        finally:
+            self._notice.hand_over()
         self.pid = self._popen.pid
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self._pidfd = os.pidfd_open(self.pid)
@@ -100,6 +102,10 @@ class Process:
             self._pipe = self._popen.stdout.fileno()
             os.set_blocking(self._pipe, False)
             self._loop.add_reader(self._pipe, self._on_output)
+
+    async def is_ready(self) -> bool:
+        """True when the probe says so, or the child has said so."""
+        return self._notice.given() if self._probe is None else await self._probe()
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Ask the child to stop, and kill its group when it does not within the grace, seconds."""
@@ -113,6 +119,19 @@ class Process:
         """Kill the child and all that it started."""
         if not self.ended.done():
             _kill_group(self.pid)
+
+    def _open(self, spec: ChildSpec) -> subprocess.Popen[bytes]:
+        told = self._notice.descriptor
+        return subprocess.Popen(
+            spec.argv,
+            env={**spec.env, notice.VARIABLE: str(told)} if spec.is_ready is None else spec.env,
+            stdin=subprocess.DEVNULL,
+            stdout=None if self._channel is None else subprocess.PIPE,
+            stderr=None if self._channel is None else subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(*spec.keep_fds, told) if spec.is_ready is None else spec.keep_fds,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 (prctl takes no lock)
+        )
 
     def _on_output(self) -> None:
         try:
@@ -129,6 +148,7 @@ class Process:
         _kill_group(self.pid)
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
+        self._notice.close()
         status = self._popen.wait()
         if self._channel is not None and self._popen.stdout is not None:
             self._drain(self._channel)

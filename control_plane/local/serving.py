@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from control_plane.local.addresses import join, listen, port_of
+from control_plane.local.addresses import join, listen, port_of, public_door
 from control_plane.local.control import child_environment, control_plane_children
 from control_plane.local.supervisor import supervise
 from control_plane.settings import load_settings
@@ -37,14 +37,15 @@ def run_serve(options: ServeOptions) -> None:
     """
     settings = load_settings(os.environ)
     with contextlib.ExitStack() as stack:
-        http = stack.enter_context(listen(options.host, options.port, "--port"))
+        door = public_door(options.host, options.port, "--port", options.workers)
+        http = stack.enter_context(door)
         admin = stack.enter_context(listen(options.admin_host, options.admin_port, "--admin-port"))
         metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-metrics-"))
         children = control_plane_children(
             settings,
             child_environment({}, Path(metrics)),
-            (options.host, http),
-            (options.admin_host, admin),
+            http,
+            admin,
             options.workers,
         )
 

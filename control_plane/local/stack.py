@@ -5,7 +5,7 @@
     build the models → bind the public sockets → claim the data directory
       stage 1   valkey, valkey-limits
       stage 2   triton, which takes longest: the next stage does not wait for it
-      stage 3   http (N processes on one socket), admin
+      stage 3   http (N processes of one address), admin
     → /ready → a prediction → "ready"
 """
 
@@ -25,11 +25,20 @@ from msgspec import Struct
 
 from control_plane.contracts.repository import read_repository
 from control_plane.local import models
-from control_plane.local.addresses import LOOPBACK, free_ports, join, listen, port_of, reachable
+from control_plane.local.addresses import (
+    LOOPBACK,
+    free_ports,
+    join,
+    listen,
+    port_of,
+    public_door,
+    reachable,
+)
 from control_plane.local.control import child_environment, control_plane_children
+from control_plane.local.credentials import ensure_credentials, ensure_demo, secret_settings
 from control_plane.local.datadir import DataDir
 from control_plane.local.errors import StartRefused
-from control_plane.local.first_prediction import PATH, await_success, curl, example_inputs
+from control_plane.local.first_prediction import PATH, await_success, curl, example
 from control_plane.local.output import Output
 from control_plane.local.process import ChildSpec
 from control_plane.local.supervisor import supervise
@@ -66,7 +75,8 @@ def run_up(options: UpOptions, announce: Callable[[str], None]) -> None:
     """
     _refuse_foreign_servers(os.environ)
     with contextlib.ExitStack() as stack:
-        http = stack.enter_context(listen(options.host, options.port, "--port"))
+        door = public_door(options.host, options.port, "--port", options.workers)
+        http = stack.enter_context(door)
         admin = stack.enter_context(listen(options.admin_host, options.admin_port, "--admin-port"))
         data = stack.enter_context(DataDir.claim(options.data_dir, _to_stderr))
         _build(options.model_repository)
@@ -83,6 +93,7 @@ class Stack:
         self._triton = TritonPorts.choose()
         self._valkey, self._limits = free_ports(2)
         self._contracts = read_repository(options.model_repository).contracts
+        self._credentials = ensure_credentials(data)
         self._environment = child_environment(self._values(), data.fresh_folder("metrics"))
         self._settings = load_settings(self._environment)
 
@@ -96,7 +107,6 @@ class Stack:
                 await self._prove(output.say, announce)
                 output.say(f"everything ready in {time.monotonic() - begun:.1f} s")
 
-            self._data.ensure_credentials()
             self._data.write_endpoints(self._endpoints())
             supervise(stages, when_ready, output.say, output)
             output.say("stopped")
@@ -112,8 +122,8 @@ class Stack:
             control_plane_children(
                 self._settings,
                 self._environment,
-                self._http,
-                self._admin,
+                self._http[1],
+                self._admin[1],
                 self._options.workers,
                 keep_fds=(data.processes_fd,),
             ),
@@ -125,6 +135,7 @@ class Stack:
             "redis_url": valkey_url(self._data, self._valkey),
             "limits_redis_url": valkey_url(self._data, self._limits),
             "model_repository": str(self._options.model_repository.absolute()),
+            **secret_settings(self._data, self._credentials),
         }
         named = os.environ.get(f"{PREFIX}DEFAULT_MODEL")
         if not named and any(each.ref.name == REFERENCE_MODEL for each in self._contracts):
@@ -144,16 +155,18 @@ class Stack:
 
     async def _prove(self, say: Callable[[str], None], announce: Callable[[str], None]) -> None:
         host, port = reachable(self._http[0]), port_of(self._http[1])
-        await await_success(host, port, "/ready", None, say)
+        await ensure_demo(self._settings, self._credentials.demo_key)
+        await await_success((host, port), "/ready", None, say)
         url = f"http://{_address(self._http)}"
         model = self._settings.default_model
-        inputs = example_inputs(self._contracts, model) if model is not None else None
-        if inputs is None:
+        contract = example(self._contracts, model) if model is not None else None
+        if contract is None:
             announce(f"curl -s {url}/api/v1/models")
         else:
-            body = json.dumps({"inputs": inputs}, ensure_ascii=False).encode()
-            await await_success(host, port, PATH, body, say)
-            announce(curl(url, body))
+            body = json.dumps({"inputs": contract.examples[0]}, ensure_ascii=False).encode()
+            await await_success((host, port), PATH, body, say, self._credentials.demo_key)
+            file = None if contract.anonymous else self._data.root / "credentials.json"
+            announce(curl(url, body, file))
         announce(f"ready {url}")
 
 

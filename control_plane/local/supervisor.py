@@ -201,7 +201,7 @@ class _Keeper:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._spec.start_timeout_s):
                 while not process.ended.done():
-                    if await self._spec.is_ready():
+                    if await process.is_ready():
                         return True
                     await asyncio.wait([process.ended], timeout=PROBE_INTERVAL_S)
         return False

@@ -60,6 +60,10 @@ class AccessLog:
                 f'"queue_ms":{exchange.queue_s * 1000:.3f},'
                 f'"inference_ms":{exchange.inference_s * 1000:.3f},"shared":{exchange.shared}'
             )
+        if exchange.client:
+            line += f',"tenant":"{exchange.tenant}","client":"{exchange.client}"'
+        if exchange.units:
+            line += f',"units":{exchange.units}'
         if exchange.error:
             line += f',"error":"{exchange.error}"'
         if exchange.client_request_id:

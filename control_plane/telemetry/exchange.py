@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class Exchange:
     """One request and its answer, for the access log, the metrics and the headers.
@@ -20,13 +22,19 @@ class Exchange:
         queue_s: Seconds in the queue.
         inference_s: Seconds in the call to Triton.
         shared: Inputs that shared the call.
+        tenant: Whose request it is, or empty.
+        client: Who of the tenant, or empty; never a credential.
+        units: What was paid for it.
+        limits: Gives the headers of rate and quota, once the request was admitted or refused.
     """
 
     __slots__ = (
         "admission_s",
+        "client",
         "client_request_id",
         "error",
         "inference_s",
+        "limits",
         "method",
         "model",
         "queue_s",
@@ -35,6 +43,8 @@ class Exchange:
         "shared",
         "started",
         "status",
+        "tenant",
+        "units",
         "version",
     )
 
@@ -54,6 +64,10 @@ class Exchange:
         self.queue_s = 0.0
         self.inference_s = 0.0
         self.shared = 0
+        self.tenant = ""
+        self.client = ""
+        self.units = 0
+        self.limits: Callable[[], list[tuple[bytes, bytes]]] | None = None
 
     def routed(self, model: str, version: str) -> None:
         """Note who answers, also if it will be an error."""

@@ -7,6 +7,7 @@ and the admin listener answers for all of them.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +64,7 @@ class Metrics:
         )
         self._call_seconds = Histogram(
             "tidegate_call_duration_seconds",
-            "Time of one call to Triton.",
+            "Time of one call to Triton; outcome: ok, failed, or cancelled as nobody waited.",
             ["model", "version", "outcome"],
             buckets=SECONDS,
             registry=registry,
@@ -80,6 +81,31 @@ class Metrics:
             "1 if the version can answer, 0 if not.",
             ["model", "version"],
             multiprocess_mode="livemin",
+            registry=registry,
+        )
+        self._decisions = Counter(
+            "tidegate_admission_decisions",
+            "Requests that asked for admission: granted ahead, asked of the limits server, or "
+            "decided alone while it was away.",
+            ["how"],
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "tidegate_admission_refusals",
+            "Requests that the accounts refused, by what was used up.",
+            ["reason"],
+            registry=registry,
+        )
+        self._blocks = Counter(
+            "tidegate_abuse_blocks",
+            "Blocks that the abuse rules put.",
+            ["rule", "level"],
+            registry=registry,
+        )
+        self._blocked = Gauge(
+            "tidegate_abuse_blocks_standing",
+            "Blocks that stand, of rules and of operators.",
+            multiprocess_mode="livemax",
             registry=registry,
         )
         self._faults = Gauge(
@@ -99,6 +125,10 @@ class Metrics:
             self._call_seconds,
             self._waiting,
             self._ready,
+            self._decisions,
+            self._refusals,
+            self._blocks,
+            self._blocked,
             self._faults,
         )
         return [
@@ -115,16 +145,33 @@ class Metrics:
         if exchange.error:
             self._errors.labels(exchange.error).inc()
 
-    def call(self, ref: ModelRef, size: int, seconds: float, *, ok: bool) -> None:
-        """Count a call to Triton."""
+    def call(self, ref: ModelRef, size: int, seconds: float, outcome: str) -> None:
+        """Count a call to Triton, with its outcome: ok, failed or cancelled."""
         name, version = ref.name, str(ref.version)
         self._call_inputs.labels(name, version).observe(size)
-        self._call_seconds.labels(name, version, "ok" if ok else "failed").observe(seconds)
+        self._call_seconds.labels(name, version, outcome).observe(seconds)
 
     def state(self, ref: ModelRef, *, ready: bool, waiting: int) -> None:
         """Set the gauges of a version."""
         self._ready.labels(ref.name, str(ref.version)).set(1 if ready else 0)
         self._waiting.labels(ref.name, str(ref.version)).set(waiting)
+
+    def decisions(self, counts: Mapping[str, int]) -> None:
+        """Count requests that asked for admission, by how that was decided."""
+        for how, count in counts.items():
+            self._decisions.labels(how).inc(count)
+
+    def refused(self, reason: str) -> None:
+        """Count a request that the accounts refused."""
+        self._refusals.labels(reason).inc()
+
+    def blocked(self, rule: str, level: str) -> None:
+        """Count a block that a rule put."""
+        self._blocks.labels(rule, level).inc()
+
+    def standing(self, blocks: int) -> None:
+        """Set the number of blocks that stand."""
+        self._blocked.set(blocks)
 
     def faults(self, count: int) -> None:
         """Set the number of contract faults."""

@@ -98,10 +98,16 @@ def path(case: Case, target: str) -> str:
     }[target]
 
 
-def headers(case: Case, target: str) -> dict[str, str]:
-    """The headers of every request to a target."""
-    choice = {"X-Model-Version": case.version} if target == "tidegate" else {}
-    return {"Content-Type": "application/json", **choice}
+def headers(case: Case, target: str, key: str) -> dict[str, str]:
+    """The headers of every request to a target.
+
+    Args:
+        case: The model.
+        target: Who is asked.
+        key: API key for Tidegate; the others ask for none.
+    """
+    own = {"X-Model-Version": case.version, "Authorization": f"Bearer {key}"}
+    return {"Content-Type": "application/json", **(own if target == "tidegate" else {})}
 
 
 def _varied(

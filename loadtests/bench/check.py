@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from loadtests.bench.cases import TARGETS, Case, Payloads, headers, path
+from loadtests.bench.load import Load
 
 TOLERANCE: Final = 1e-3
 """Probabilities may differ by so much: a batch adds up in another order than a lone input."""
@@ -21,14 +22,18 @@ class WrongAnswer(Exception):
 
 def reference(case: Case, payloads: Payloads, url: str) -> list[Verdict]:
     """Label and confidence of every payload, from Triton alone and without load."""
-    return [
-        _of_triton(payloads.labels, _post(url + path(case, "triton"), body, case, "triton"))
-        for body in payloads.triton
-    ]
+    whole, named = url + path(case, "triton"), headers(case, "triton", "")
+    return [_of_triton(payloads.labels, _post(whole, body, named)) for body in payloads.triton]
 
 
-def check(case: Case, payloads: Payloads, target: str, url: str, expected: list[Verdict]) -> int:
+def check(target: str, load: Load, payloads: Payloads, expected: list[Verdict]) -> int:
     """Compare a target's answers with the reference.
+
+    Args:
+        target: Who is asked.
+        load: Where and with which headers.
+        payloads: What is sent.
+        expected: The reference.
 
     Returns:
         The number of answers compared.
@@ -39,7 +44,7 @@ def check(case: Case, payloads: Payloads, target: str, url: str, expected: list[
     bodies = payloads.triton if target == "triton" else payloads.public
     read = _readers(payloads.labels)[target]
     for body, (label, confidence) in zip(bodies, expected, strict=True):
-        got = read(_post(url + path(case, target), body, case, target))
+        got = read(_post(load.url, body, load.headers))
         if got[0] != label or abs(got[1] - confidence) > TOLERANCE:
             raise WrongAnswer(
                 f"{target} answered {got} where Triton says {(label, confidence)}: {body[:200]}"
@@ -64,9 +69,9 @@ def _of_gateway(answer: Any) -> Verdict:
     return answer["prediction"], answer["confidence"]
 
 
-def _post(url: str, body: str, case: Case, target: str) -> Any:
+def _post(url: str, body: str, named: dict[str, str]) -> Any:
     request = urllib.request.Request(  # noqa: S310 (our own address)
-        url, body.encode(), headers(case, target), method="POST"
+        url, body.encode(), named, method="POST"
     )
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return json.load(answer)

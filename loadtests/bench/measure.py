@@ -107,14 +107,14 @@ class Bench:
         case = subject.case
         url = self._stack.urls[target] + path(case, target)
         length_s = seconds * case.patience
-        return Load(url, headers(case, target), subject.bodies[target], connections, length_s)
+        named = headers(case, target, self._stack.key)
+        return Load(url, named, subject.bodies[target], connections, length_s)
 
     def _warm_up(self, subject: _Subject, target: str, load: Load) -> None:
         """Load the target, unmeasured, and meanwhile compare its answers with Triton's."""
         with ThreadPoolExecutor(1) as background:
             warming = background.submit(run, structs.replace(load, seconds=WARM_UP_S))
-            url = self._stack.urls[target]
-            self.checked += check(subject.case, subject.payloads, target, url, subject.expected)
+            self.checked += check(target, load, subject.payloads, subject.expected)
             warming.result()
 
     def _sample(self, case: Case, target: str, number: int, load: Load) -> Sample:

@@ -1,4 +1,8 @@
-"""Who is asked: starts Tidegate with its Triton, and the gateway in front of the same Triton."""
+"""Who is asked: starts Tidegate with its Triton, and the gateway in front of the same Triton.
+
+Tidegate is asked with the key of its demonstration tenant: identity, limits, quota and usage are
+on. The others ask for no key.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +41,17 @@ class Stack(Struct, frozen=True):
         trees: Processes by role: ``triton``, ``fastapi``, ``tidegate`` (HTTP), ``others``.
         endpoints: Addresses of Tidegate's parts, ``host:port``.
         data_dir: Tidegate's data directory.
+        key: API key of Tidegate's demonstration tenant.
     """
 
     urls: dict[str, str]
     trees: dict[str, Tree]
     endpoints: dict[str, str]
     data_dir: Path
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Stack({self.urls})"
 
 
 @contextmanager
@@ -70,16 +79,24 @@ def started(folder: Path) -> Iterator[Stack]:
         }
         _await_ok(gateway, f"{urls['fastapi']}/openapi.json", folder / "fastapi.log")
         trees = {**trees_of(tidegate.pid), "fastapi": Tree([gateway.pid])}
-        yield Stack(urls, trees, endpoints, data_dir)
+        key = _credentials(data_dir)["demo_key"]
+        _await_ok(tidegate, f"{urls['tidegate']}/api/v1/models", folder / "tidegate.log", key)
+        yield Stack(urls, trees, endpoints, data_dir, key)
 
 
 def start_seconds(stack: Stack, folder: Path, repeats: int) -> float:
     """Median time from the start of a control plane to its readiness, Triton being up, seconds."""
-    password = (stack.data_dir / "valkey-password").read_text().strip()
+    data = stack.data_dir
+    password = (data / "valkey-password").read_text().strip()
+    servers = f"redis://:{password}@"
     environment = {
         "TIDEGATE_TRITON_URLS": stack.endpoints["triton_grpc"],
-        "TIDEGATE_REDIS_URL": f"redis://:{password}@{stack.endpoints['valkey']}/0",
+        "TIDEGATE_REDIS_URL": f"{servers}{stack.endpoints['valkey']}/0",
+        "TIDEGATE_LIMITS_REDIS_URL": f"{servers}{stack.endpoints['valkey_limits']}/0",
         "TIDEGATE_DEFAULT_MODEL": "sentiment",
+        "TIDEGATE_KEY_PEPPER": (data / "key-pepper").read_text().strip(),
+        "TIDEGATE_DATA_KEY": (data / "data-key").read_text().strip(),
+        "TIDEGATE_BOOTSTRAP_ADMIN_KEY": _credentials(data)["admin_key"],
     }
     log = folder / "serve.log"
     times = []
@@ -130,11 +147,21 @@ def _endpoints(process: subprocess.Popen[bytes], path: Path, log: Path) -> dict[
     return endpoints
 
 
-def _await_ok(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _credentials(data_dir: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads((data_dir / "credentials.json").read_text())
+    return found
+
+
+def _await_ok(
+    process: subprocess.Popen[bytes], url: str, log: Path, key: str | None = None
+) -> None:
+    """Ask until the answer is good; the demonstration tenant is made once the servers are up."""
     deadline = time.monotonic() + START_TIMEOUT_S
+    named = {} if key is None else {"Authorization": f"Bearer {key}"}
+    request = urllib.request.Request(url, headers=named)  # noqa: S310 (our own address)
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 (our own address)
+            with urllib.request.urlopen(request, timeout=5):  # noqa: S310 (our own address)
                 return
         except urllib.error.HTTPError as error:
             _still_running(process, log, deadline, error.read().decode(errors="replace"))

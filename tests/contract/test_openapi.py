@@ -14,6 +14,8 @@ from control_plane.errors import CATALOGUE
 from tests.stack import Stack
 
 Document = dict[str, Any]
+OPERATORS = {409}
+"""Statuses of the operators' API alone."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,18 @@ def test_every_error_code_is_documented(document: Document) -> None:
     for path, method, operation in operations(document):
         if method == "post":
             documented = {int(status) for status in operation["responses"]} | {406}
-            assert {spec.status for spec in CATALOGUE.values()} <= documented, path
+            assert {spec.status for spec in CATALOGUE.values()} <= documented | OPERATORS, path
+
+
+def test_what_a_caller_may_be_told_of_its_key_and_limits_is_documented(document: Document) -> None:
+    assert document["security"] == [{"bearer": []}, {"key": []}, {}]
+    for path, _, operation in operations(document):
+        if path.startswith("/api/"):
+            assert {"401", "403", "429"} <= operation["responses"].keys(), path
+            assert "RateLimit" in operation["responses"]["200"]["headers"], path
+    answers = document["components"]["responses"]
+    assert "WWW-Authenticate" in answers["401"]["headers"]
+    assert {"Retry-After", "RateLimit", "X-Quota-Reset"} <= answers["429"]["headers"].keys()
 
 
 def test_every_example_works_and_its_answer_is_as_described(

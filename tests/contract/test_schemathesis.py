@@ -15,6 +15,8 @@ from tests.stack import Stack
 TIMEOUT = "X-Request-Timeout"
 LEAST_TIMEOUT_MS = 5000
 EXAMPLES = 25
+CROWD = 240
+"""Clients that send the requests: half of these are bad, and a client has twenty of those."""
 CONFIG = """
 seed = 20251123
 
@@ -33,8 +35,11 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="session")
 def api_schema(stack: Stack) -> Any:
+    stack.gather(CROWD)
     return schemathesis.openapi.from_url(
-        f"{stack.http}/openapi.json", config=SchemathesisConfig.from_str(CONFIG)
+        f"{stack.http}/openapi.json",
+        headers={"Authorization": stack.crowd.header()},
+        config=SchemathesisConfig.from_str(CONFIG),
     )
 
 
@@ -82,7 +87,8 @@ def listed_faults(error: dict[str, Any]) -> list[dict[str, Any]]:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_the_server_keeps_its_own_document(case: schemathesis.Case) -> None:
-    response = case.call(headers=more_time(case))
+def test_the_server_keeps_its_own_document(case: schemathesis.Case, stack: Stack) -> None:
+    key = {"Authorization": stack.crowd.header()}
+    response = case.call(headers={**more_time(case), **key})
     assert response.status_code < 500 or response.status_code == 501, response.text
     case.validate_response(response, excluded_checks=excused(case, response))

@@ -51,9 +51,10 @@ def area(
         assert checked.returncode == 0, checked.stdout
         with started_door(
             wait="/ready",
+            keys=stack.keys,
             triton_urls=triton.grpc,
-            redis_url=stack.redis_url,
             model_repository=str(repository),
+            **stack.shared,
         ) as gateway:
             yield gateway
 

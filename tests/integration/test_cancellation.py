@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from tests.integration import wire
 from tests.stack import Gateway, Triton, until
 
 SLACK_S = 1.5
@@ -114,20 +113,23 @@ def test_what_expires_in_the_control_planes_queue_never_runs(
 
 
 def test_a_running_python_model_that_polls_is_told(lab: Gateway, journal: Journal) -> None:
-    name = label()
+    def cancelled() -> float:
+        counted = "tidegate_call_duration_seconds_count"
+        return lab.samples(counted, model="sleeper", outcome="cancelled")
+
+    name, before = label(), cancelled()
     answer, _ = sleep(lab, name, 20_000, timeout_ms=300, poll=True)
     assert answer.status_code == 504
     assert journal.waits_for("cancelled", name)
     assert not journal.has("ended", name)
+    assert until(lambda: cancelled() > before, 10)
 
 
 def test_a_client_that_goes_away_cancels_its_call(lab: Gateway, journal: Journal) -> None:
     name = label()
     body = json.dumps({"inputs": {"ms": 2500, "label": name, "poll": True}}).encode()
-    head = f"POST /api/v1/models/sleeper/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
-    address = urlsplit(lab.http)
-    with socket.create_connection((str(address.hostname), int(address.port or 0))) as connection:
-        connection.sendall(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
+    with wire.connect(lab) as connection:
+        connection.sendall(wire.post(body, path="/api/v1/models/sleeper/predict"))
         assert journal.waits_for("started", name)
     assert until(lambda: journal.has("cancelled", name) or journal.has("ended", name), 30)
     assert journal.has("cancelled", name)

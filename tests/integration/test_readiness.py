@@ -168,4 +168,23 @@ def test_a_control_plane_without_its_servers_starts_and_says_so(door: Door, tmp_
         assert alone.client.get("/ready").json()["records"] == "down"
         assert alone.client.get("/healthz").status_code == 200
         answer = alone.predict(wine())
-        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "MODEL_UNAVAILABLE")
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "ADMISSION_UNAVAILABLE"
+
+
+def test_a_control_plane_without_triton_says_so_and_takes_nothing_for_it(
+    stack: Stack, door: Door, tmp_path: Path
+) -> None:
+    customer, repository = (
+        stack.customer(month_units=9, overage="block"),
+        copied_models(tmp_path, "wine_logistic"),
+    )
+    with door(triton_urls="127.0.0.1:1", model_repository=str(repository)) as alone:
+        assert alone.ready() == 503
+        assert until(lambda: alone.client.get("/ready").json()["records"] == "up", BACK_S)
+        for _ in range(2):
+            answer = alone.predict(wine(), headers=customer.headers)
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "MODEL_UNAVAILABLE"
+        answer = stack.model("wine", wine(), headers=customer.headers)
+        assert answer.headers["x-quota-remaining"] == "8"

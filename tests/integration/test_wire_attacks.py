@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.integration.local.processes import eventually
 from tests.integration.wire import connect, post, read, send
 from tests.stack import Gateway
 
@@ -90,3 +91,29 @@ def test_an_error_is_counted_for_the_model_that_it_was_meant_for(lab: Gateway) -
     before = lab.samples("tidegate_request_duration_seconds_count", **labels)
     assert send(lab, post(b'{"inputs": {}}', path=PATH)).status == 422
     assert lab.samples("tidegate_request_duration_seconds_count", **labels) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (b"NO HTTP\r\n\r\n", "400", "MALFORMED_REQUEST"),
+        (b"GET /" + b"a" * 70_000, "431", "HEADERS_TOO_LARGE"),
+    ],
+)
+def test_what_never_reaches_the_application_is_counted_and_logged(
+    lab: Gateway, request_: bytes, status: str, code: str
+) -> None:
+    labels = {"route": "unmatched", "model": "", "version": "", "status": status}
+    name = "tidegate_request_duration_seconds_count"
+    before = lab.samples(name, **labels), lab.samples("tidegate_errors_total", code=code)
+    reply = send(lab, request_, method="GET")
+    assert (str(reply.status), reply.error()["code"]) == (status, code)
+    after = lab.samples(name, **labels), lab.samples("tidegate_errors_total", code=code)
+    assert after == (before[0] + 1, before[1] + 1)
+    request_id = reply.headers["x-request-id"]
+    line = eventually(
+        lambda: next((line for line in list(lab.run.output) if request_id in line), None),
+        lab.run.log,
+    )
+    logged = json.loads(line)
+    assert (logged["route"], str(logged["status"]), logged["error"]) == ("unmatched", status, code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from msgspec import Struct
 from tests.stack import Gateway
 
 TIMEOUT_S = 30.0
+_BEGINNING = re.compile(rb"[A-Z]+ [^\r\n]* HTTP/1\.1\r\nHost: x\r\n")
 
 
 class Reply(Struct, frozen=True):
@@ -34,10 +36,32 @@ class Reply(Struct, frozen=True):
         return found
 
 
-def connect(gateway: Gateway) -> socket.socket:
+class Connection(socket.socket):
+    """A connection that adds a key to what begins as a request does.
+
+    Attributes:
+        gateway: Whose keys they are.
+    """
+
+    gateway: Gateway
+
+    def sendall(self, data: bytes, flags: int = 0) -> None:  # type: ignore[override]
+        """Send bytes, with one header more if they are the head of a request to host ``x``."""
+        head = _BEGINNING.match(data)
+        if head is not None:
+            key = f"Authorization: {self.gateway.crowd.header()}\r\n".encode()
+            data = head[0] + key + data[head.end() :]
+        super().sendall(data, flags)
+
+
+def connect(gateway: Gateway) -> Connection:
     """A connection to the public port."""
     address = urlsplit(gateway.http)
-    return socket.create_connection((str(address.hostname), int(address.port or 0)), TIMEOUT_S)
+    opened = socket.create_connection((str(address.hostname), int(address.port or 0)), TIMEOUT_S)
+    connection = Connection(fileno=opened.detach())
+    connection.settimeout(TIMEOUT_S)
+    connection.gateway = gateway
+    return connection
 
 
 def read(connection: socket.socket, method: str = "POST") -> Reply:

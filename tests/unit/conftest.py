@@ -1,4 +1,4 @@
-"""What unit tests share: contracts made from changes to a sound one, and a loop in virtual time."""
+"""What unit tests share: contracts, a gate that lets everybody in, and a loop in virtual time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from control_plane.admission.permit import Grant, Permit, Price
+from control_plane.admission.principal import Principal
+from control_plane.admission.records import Limits
+from control_plane.admission.standing import Standing
 from control_plane.contracts.compiler import CompiledContract, compile_contract
 from control_plane.contracts.source import FaultyContract, Source
 from control_plane.types import Backing, FileFault
@@ -64,6 +68,66 @@ def faults_of() -> Callable[[str], list[FileFault]]:
         return []
 
     return read
+
+
+CALLER = Principal(
+    kind="key",
+    subject="t:acme",
+    tenant="acme",
+    client="k:abcdefghij27",
+    tier="pro",
+    limits=Limits(requests=1000, burst=1000, concurrency=1000),
+    scopes=("predict",),
+)
+
+
+class OpenGate:
+    """Lets everybody in and notes how each request ended.
+
+    Attributes:
+        soft: True if callers are under a soft block.
+        refusal: What a request that is not known yet is told in place of a permit.
+        asked: Who asked, and for what price.
+        confirmed: Prices of the requests that are to be paid, with their compute time in µs.
+        refunded: Prices of those that are not.
+    """
+
+    def __init__(self) -> None:
+        self.soft = False
+        self.refusal: Exception | None = None
+        self.asked: list[tuple[Principal, Price]] = []
+        self.confirmed: list[tuple[Price, int]] = []
+        self.refunded: list[Price] = []
+
+    def take(self, principal: Principal, price: Price) -> Permit | None:
+        """Nothing is granted ahead."""
+
+    async def admit(self, principal: Principal, price: Price, deadline: float) -> Permit:
+        """Let a request in."""
+        self.asked.append((principal, price))
+        if self.refusal is not None:
+            raise self.refusal
+
+        def ended(grant: Grant) -> None:
+            if grant.confirmed:
+                self.confirmed.append((price, grant.compute_us))
+            else:
+                self.refunded.append(price)
+
+        standing = Standing(principal.limits, 0, 0, 0, 0, 0, self.soft)
+        return Permit(Grant("p", 1, 0, deadline), standing, 0, price.units, ended)
+
+
+@pytest.fixture
+def caller() -> Principal:
+    """A key of the tenant ``acme`` that may predict with every model."""
+    return CALLER
+
+
+@pytest.fixture
+def gate() -> OpenGate:
+    """A gate that lets everybody in."""
+    return OpenGate()
 
 
 class _Clock(selectors.SelectSelector):

@@ -1,7 +1,8 @@
 """A program that supervises Python snippets, for tests that send it signals and kill it.
 
 ``supervised.py '[[{"name": …, "code": …, "ready": PATH, "grace_s": …}]]'``: a child is ready when
-the file exists. Prints ``ready`` when all are. The snippets get ``READY``, the file's path.
+the file exists, or, if its code names ``READY_FD``, when it has written to that descriptor. Prints
+``ready`` when all are. The snippets get ``READY``, the file's path.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def child(description: dict[str, Any]) -> ChildSpec:
         name=description["name"],
         argv=(sys.executable, "-c", description["code"]),
         env={**os.environ, "READY": str(ready)},
-        is_ready=is_ready,
+        is_ready=None if "READY_FD" in description["code"] else is_ready,
         grace_s=description["grace_s"],
         clean=lambda: ready.unlink(missing_ok=True),
     )

@@ -17,6 +17,7 @@ from tests.integration.local.processes import Running, await_gone, eventually, k
 SUPERVISED = Path(__file__).with_name("supervised.py")
 READY = "import os,pathlib,time; pathlib.Path(os.environ['READY']).write_text(str(os.getpid()));"
 STEADY = READY + "time.sleep(600)"
+TELLS = "os.write(int(os.environ['READY_FD']), b'ready\\n');"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + STEADY
 WITH_GRANDCHILD = "import subprocess; subprocess.Popen(['sleep', '600']);" + STEADY
 
@@ -76,6 +77,19 @@ def test_a_killed_child_comes_back_and_leaves_the_others_alone(
         eventually(lambda: pid_of(tmp_path, "a") != a, run.log)
         assert pid_of(tmp_path, "b") == b
         assert "a was ended by SIGKILL; starting it again in 0.25 s" in run.log()
+
+
+def test_a_child_that_says_itself_when_it_is_ready_is_awaited_at_each_start(
+    supervised: Supervised, tmp_path: Path
+) -> None:
+    code = READY + "time.sleep(.5);" + TELLS + "time.sleep(600)"
+    with supervised({"a": code}, {"b": STEADY}) as run:
+        a = pid_of(tmp_path, "a")
+        run.await_line("ready")
+        kill(a)
+        eventually(lambda: run.log().count("a ready in") == 2, run.log)
+        times = [float(line.split()[-2]) for line in run.errors if "a ready in" in line]
+        assert min(times) >= 0.5
 
 
 def test_a_child_that_keeps_dying_is_restarted_ever_more_slowly(supervised: Supervised) -> None:

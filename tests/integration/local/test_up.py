@@ -20,6 +20,7 @@ import pytest
 from control_plane.local.models import CHECKOUT
 from control_plane.local.triton import shared_memory_prefix
 from tests.integration.local.processes import Running, await_gone, eventually, kill, running
+from tests.stack import environment
 
 ENDPOINTS = {
     "http", "admin", "triton_http", "triton_grpc", "triton_metrics", "valkey", "valkey_limits",
@@ -47,8 +48,7 @@ def up(repository: Path) -> Start:
             *(sys.executable, "-m", "control_plane", "up", "--port", "0", "--admin-port", "0"),
             *("--data-dir", str(data), "--model-repository", str(repository), *options),
         ]
-        environment = {"TIDEGATE_DEFAULT_MODEL": "wine", **(env or {})}
-        with running(argv, environment) as process:
+        with running(argv, {"TIDEGATE_DEFAULT_MODEL": "wine", **(env or {})}) as process:
             yield process
 
     return start
@@ -202,16 +202,16 @@ def test_serve_runs_against_servers_that_are_there(
         servers.await_line("ready http://")
         found = endpoints(tmp_path)
         password = (tmp_path / "valkey-password").read_text().strip()
-        environment = {
-            "TIDEGATE_TRITON_URLS": found["triton_grpc"],
-            "TIDEGATE_REDIS_URL": f"redis://:{password}@{found['valkey']}/0",
-            "TIDEGATE_MODEL_REPOSITORY": str(repository),
-        }
+        settings = environment(
+            triton_urls=found["triton_grpc"],
+            redis_url=f"redis://:{password}@{found['valkey']}/0",
+            model_repository=str(repository),
+        )
         argv = [
             *(sys.executable, "-m", "control_plane", "serve", "--workers", "2"),
             *("--port", "0", "--admin-port", "0"),
         ]
-        with running(argv, environment) as run:
+        with running(argv, settings) as run:
             line = eventually(partial(line_with, run, "serving on "), run.log, run.popen)
             public, operators = (word.strip(",") for word in line.split() if "http://" in word)
             eventually(lambda: get(public[7:], "/ready") == 200, run.log, run.popen)
@@ -244,10 +244,13 @@ def test_triton_alone(repository: Path, tmp_path: Path) -> None:
 def test_serve_names_everything_that_is_missing() -> None:
     with running([sys.executable, "-m", "control_plane", "serve", "--port", "0"]) as run:
         assert run.wait() == 2
-        eventually(lambda: len(run.errors) == 2, run.log)
+        eventually(lambda: len(run.errors) == 5, run.log)
     assert [line.split(" is missing")[0] for line in run.errors] == [
         "tidegate: TIDEGATE_TRITON_URLS",
         "tidegate: TIDEGATE_REDIS_URL",
+        "tidegate: TIDEGATE_KEY_PEPPER",
+        "tidegate: TIDEGATE_DATA_KEY",
+        "tidegate: TIDEGATE_BOOTSTRAP_ADMIN_KEY",
     ]
 
 

@@ -36,9 +36,15 @@ class Callee:
             raise
         return self.answer(items)
 
-    def submit(self, *items: Any, key: str = "k", deadline: float = FAR) -> list[asyncio.Task[Any]]:
-        submit = self.coalescer.submit
-        return [asyncio.create_task(submit(item, key, deadline)) for item in items]
+    def submit(
+        self, *items: Any, key: str = "k", deadline: float = FAR, later: bool = False
+    ) -> list[asyncio.Task[Any]]:
+        calls = [self.infer(item, key, deadline, later=later) for item in items]
+        return [asyncio.create_task(call) for call in calls]
+
+    async def infer(self, item: Any, key: str, deadline: float, *, later: bool = False) -> Any:
+        member = self.coalescer.enter(item, key, deadline, later=later)
+        return await self.coalescer.wait(member)
 
 
 async def turns(count: int = 5) -> None:
@@ -112,9 +118,44 @@ async def test_one_more_than_may_wait_is_refused() -> None:
     waiting = callee.submit(1, 2)
     await turns()
     with pytest.raises(QueueFull):
-        await callee.coalescer.submit(3, "k", FAR)
+        callee.coalescer.enter(3, "k", FAR)
     callee.gate.set()
     assert await asyncio.gather(*waiting) == [1, 2]
+
+
+async def test_who_goes_later_goes_when_nobody_else_waits() -> None:
+    callee = Callee(max_batch=2)
+    tasks = callee.submit(0)
+    await turns()
+    tasks += callee.submit(1, 2, 3, later=True)
+    tasks += callee.submit(4, 5, 6)
+    tasks += callee.submit(7, key="other")
+    await turns()
+    callee.gate.set()
+    await asyncio.gather(*tasks)
+    assert callee.calls == [[0], [4, 5], [7], [6], [1, 2], [3]]
+
+
+async def test_a_lone_arrival_that_goes_later_is_not_held_back() -> None:
+    callee = Callee()
+    callee.gate.set()
+    assert await asyncio.gather(*callee.submit(1, later=True)) == [1]
+
+
+async def test_those_who_go_later_take_room_in_the_queue_and_leave_it() -> None:
+    callee = Callee(max_waiting=2)
+    callee.submit(0)
+    await turns()
+    gone, kept = callee.submit(1, 2, later=True)
+    await turns()
+    with pytest.raises(QueueFull):
+        callee.coalescer.enter(3, "k", FAR)
+    gone.cancel()
+    await turns()
+    (fresh,) = callee.submit(3)
+    callee.gate.set()
+    assert await asyncio.gather(kept, fresh) == [2, 3]
+    assert callee.calls == [[0], [3], [2]]
 
 
 def test_those_who_have_expired_make_room_in_the_queue(in_virtual_time: Run) -> None:
@@ -127,7 +168,7 @@ def test_those_who_have_expired_make_room_in_the_queue(in_virtual_time: Run) -> 
         fresh = callee.submit(3, 4)
         await turns()
         with pytest.raises(QueueFull):
-            await callee.coalescer.submit(5, "k", FAR)
+            callee.coalescer.enter(5, "k", FAR)
         assert callee.coalescer.waiting == 2
         callee.gate.set()
         assert await asyncio.gather(*fresh) == [3, 4]
@@ -141,7 +182,7 @@ def test_a_member_expires_on_time_whatever_the_call_does(in_virtual_time: Run) -
     async def scenario() -> None:
         callee = Callee()
         with pytest.raises(TimeoutError):
-            await callee.coalescer.submit(1, "k", 3.0)
+            await callee.infer(1, "k", 3.0)
         assert asyncio.get_running_loop().time() == pytest.approx(3.0)
 
     in_virtual_time(scenario())
@@ -158,7 +199,9 @@ def test_a_call_ends_with_its_last_member_and_not_before(in_virtual_time: Run) -
         long.cancel()
         await turns()
         assert callee.cancelled == 1
-        assert callee.coalescer.in_flight == 0
+        (following,) = callee.submit(3)
+        callee.gate.set()
+        assert await following == 3, "the call that has ended still holds its slot"
 
     in_virtual_time(scenario())
 
@@ -240,7 +283,7 @@ async def test_a_closed_coalescer_takes_no_more() -> None:
     callee = Callee()
     await callee.coalescer.close(0)
     with pytest.raises(Closed):
-        await callee.coalescer.submit(1, "k", FAR)
+        callee.coalescer.enter(1, "k", FAR)
 
 
 def test_close_ends_every_wait_when_its_time_is_over(in_virtual_time: Run) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control_plane.coalesce import Coalescer, QueueFull
+from control_plane.coalesce import Coalescer, QueueFull, Waiting
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 EPSILON = 1e-6
@@ -20,6 +21,7 @@ class Arrival(NamedTuple):
     key: str
     timeout: float
     leaves_after: float | None
+    later: bool
 
 
 class Behaviour(NamedTuple):
@@ -33,6 +35,7 @@ class Member(NamedTuple):
     key: str
     deadline: float
     gone_at: float
+    later: bool
 
 
 arrivals = st.lists(
@@ -42,6 +45,7 @@ arrivals = st.lists(
         st.sampled_from("abc"),
         st.sampled_from([-1.0, 0.0]) | st.integers(0, 8).map(lambda n: n + 0.5),
         st.none() | st.integers(0, 6).map(lambda n: n + 0.25),
+        st.booleans(),
     ),
     min_size=1,
     max_size=30,
@@ -56,6 +60,15 @@ behaviours = st.lists(
     min_size=1,
     max_size=5,
 )
+patient = st.builds(
+    Arrival,
+    st.integers(0, 3),
+    st.sampled_from("abc"),
+    st.just(50.5),
+    st.none() | st.integers(2, 6).map(lambda n: n + 0.25),
+    st.booleans(),
+)
+slow = st.builds(Behaviour, st.sampled_from([1.1, 3.1]), st.booleans(), st.none())
 bounds = st.fixed_dictionaries(
     {"max_batch": st.integers(1, 3), "slots": st.integers(1, 3), "max_waiting": st.integers(1, 6)}
 )
@@ -72,6 +85,7 @@ class World:
         self.entered = 0
         self.in_flight = 0
         self.calls: list[list[Member]] = []
+        self.waits: list[Waiting[Member, int]] = []
         self.outcomes: dict[int, list[tuple[float, Any]]] = {}
         self.coalescer: Coalescer[Member, int] = Coalescer(self.run, **limits)
 
@@ -87,7 +101,7 @@ class World:
         self.in_flight += 1
         self.check("too many calls", self.in_flight <= self.limits["slots"])
         self.check("too large a call", 1 <= len(items) <= self.limits["max_batch"])
-        self.check("mixed keys", len({member.key for member in items}) == 1)
+        self.check("mixed keys", len({(member.key, member.later) for member in items}) == 1)
         self.check("expired", all(member.deadline > started for member in items))
         self.check("gone", all(member.gone_at >= started - EPSILON for member in items))
         self.check("deadline", deadline == max(member.deadline for member in items))
@@ -104,6 +118,11 @@ class World:
             for index, member in enumerate(items)
         ]
 
+    async def infer(self, member: Member) -> int:
+        entered = self.coalescer.enter(member, member.key, member.deadline, later=member.later)
+        self.waits.append(entered)
+        return await self.coalescer.wait(entered)
+
     async def submit(self, arrival: Arrival) -> None:
         await asyncio.sleep(arrival.at)
         number = self.entered
@@ -112,8 +131,8 @@ class World:
         left = arrival.leaves_after
         gone_at = max(self.loop.time(), deadline)
         gone_at = gone_at if left is None else min(gone_at, self.loop.time() + left)
-        member = Member(number, arrival.key, deadline, gone_at)
-        task = asyncio.create_task(self.coalescer.submit(member, arrival.key, deadline))
+        member = Member(number, arrival.key, deadline, gone_at, arrival.later)
+        task = asyncio.create_task(self.infer(member))
         if left is not None:
             self.loop.call_later(left, task.cancel)
         await asyncio.wait([task])
@@ -131,7 +150,7 @@ async def play(
     world = World(limits, script)
     await asyncio.gather(*[world.submit(arrival) for arrival in schedule])
     await world.coalescer.close(0)
-    assert world.coalescer.in_flight == 0
+    assert world.in_flight == 0
     assert world.broken == []
     return world
 
@@ -168,6 +187,19 @@ def test_members_of_a_key_keep_their_order_under_any_schedule(
     schedule: list[Arrival],
 ) -> None:
     world: World = in_virtual_time(play(limits, script, schedule))
-    for key in "abc":
-        numbers = [m.number for call in world.calls for m in call if m.key == key]
+    for turn in product("abc", (False, True)):
+        numbers = [m.number for call in world.calls for m in call if (m.key, m.later) == turn]
         assert numbers == sorted(numbers)
+
+
+@given(st.lists(patient, min_size=5, max_size=20), st.lists(slow, min_size=1, max_size=5))
+def test_who_goes_later_overtakes_nobody_under_any_schedule(
+    in_virtual_time: Run, schedule: list[Arrival], script: list[Behaviour]
+) -> None:
+    narrow = {"max_batch": 2, "slots": 1, "max_waiting": 20}
+    world: World = in_virtual_time(play(narrow, script, schedule))
+    dispatched = [wait for wait in world.waits if wait.dispatched]
+    for late in [wait for wait in dispatched if wait.item.later]:
+        for other in [wait for wait in dispatched if not wait.item.later]:
+            waited = other.arrived < late.dispatched < other.dispatched
+            assert not waited, "a member went before one that does not go later"

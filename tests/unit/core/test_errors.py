@@ -12,6 +12,7 @@ import control_plane
 from control_plane import errors
 from control_plane.errors import (
     CATALOGUE,
+    AdmissionUnavailable,
     DeadlineExceeded,
     Fault,
     InvalidInput,
@@ -20,6 +21,7 @@ from control_plane.errors import (
     NotAvailable,
     Overloaded,
     TidegateError,
+    Unauthenticated,
 )
 
 PACKAGE = Path(control_plane.__file__).parent
@@ -29,20 +31,29 @@ PROMISED = {
     "VERSION_CONFLICT": 400,
     "MODEL_CONFLICT": 400,
     "MODEL_REQUIRED": 400,
+    "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
     "NOT_FOUND": 404,
     "MODEL_NOT_FOUND": 404,
     "MODEL_VERSION_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "NOT_ACCEPTABLE": 406,
+    "ALREADY_EXISTS": 409,
+    "REVISION_CONFLICT": 409,
     "MODEL_VERSION_RETIRED": 410,
     "PAYLOAD_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "HEADERS_TOO_LARGE": 431,
     "INVALID_INPUT": 422,
+    "RATE_LIMITED": 429,
+    "CONCURRENCY_LIMITED": 429,
+    "QUOTA_EXCEEDED": 429,
+    "TEMPORARILY_BLOCKED": 429,
     "INTERNAL": 500,
     "NOT_AVAILABLE": 501,
     "MODEL_FAILED": 502,
     "OVERLOADED": 503,
+    "ADMISSION_UNAVAILABLE": 503,
     "MODEL_UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
@@ -70,9 +81,9 @@ def test_every_code_comes_with_summary_and_remedy() -> None:
 
 def test_only_what_may_succeed_later_is_retryable() -> None:
     retryable = {code for code, spec in CATALOGUE.items() if spec.retryable}
-    assert retryable == {code for code, status in PROMISED.items() if status >= 500} - {
-        "NOT_AVAILABLE"
-    }
+    assert retryable == {
+        code for code, status in PROMISED.items() if status == 429 or status >= 500
+    } - {"NOT_AVAILABLE"}
 
 
 def test_every_code_that_is_raised_is_in_the_catalogue() -> None:
@@ -121,9 +132,15 @@ def test_an_error_knows_its_status_by_its_code() -> None:
     assert NotAvailable("x").status == 501
 
 
-@pytest.mark.parametrize("kind", [Overloaded, ModelUnavailable])
+@pytest.mark.parametrize("kind", [Overloaded, ModelUnavailable, AdmissionUnavailable])
 def test_a_503_says_when_to_come_back(kind: type[Overloaded]) -> None:
     assert kind("x", retry_after_s=7).headers == {"retry-after": "7"}
+
+
+def test_a_401_says_how_to_authenticate_and_names_an_error_only_if_there_was_a_credential() -> None:
+    assert Unauthenticated("x").headers == {"www-authenticate": 'Bearer realm="tidegate"'}
+    refused = Unauthenticated("x", error="invalid_token")
+    assert refused.headers == {"www-authenticate": 'Bearer realm="tidegate", error="invalid_token"'}
 
 
 def test_a_faulty_parameter_is_shown_back_shortened() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from control_plane.admission.permit import Permit
+from control_plane.admission.principal import Principal
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.errors import InvalidInput, TidegateError
 from control_plane.inference.lanes import Lanes, LaneSpec
@@ -29,12 +33,20 @@ def echo(request: InferenceRequest) -> dict[str, Tensor]:
 
 
 class Deployment:
-    """Versions 1 (wide, stable), 2 (narrow, stable) and 3 (wide, retired) of one model."""
+    """Versions 1 (wide, stable), 2 (narrow, stable) and 3 (wide, retired) of one model.
 
-    def __init__(self, compiled: Compile) -> None:
+    Only version 1 is for anybody.
+    """
+
+    def __init__(self, compiled: Compile, gate: Any, caller: Principal) -> None:
+        self.gate = gate
+        self.caller = caller
         self.contracts: dict[ModelRef, CompiledContract] = {}
         for major, schema in enumerate((WIDE, NARROW, WIDE), start=1):
-            made = compiled(version=f"v{major}.0.0", inputs=schema, units=major, deadline_ms=500)
+            made = compiled(
+                version=f"v{major}.0.0", inputs=schema, units=major, deadline_ms=500,
+                anonymous=major == 1,
+            )  # fmt: skip
             made = type(made)(
                 made.contract, made.ref, made.version, Backing("m", str(major)), None,
                 made.inputs, made.codec, made.answers,
@@ -52,19 +64,21 @@ class Deployment:
         }
         lanes = Lanes(specs, self.pool, slots=1, max_waiting=9, timeout_s=1, report=lambda *_: None)
         self.lanes = lanes
-        self.pipeline = Pipeline(self.contracts, Router(Catalog(entries, None)), lanes)
+        self.pipeline = Pipeline(self.contracts, Router(Catalog(entries, None)), lanes, gate)
 
     async def look(self) -> None:
         await self.pool.look(self.pool.endpoints[0])
         await self.lanes.settle()
 
     async def predict(self, body: Any, **call: Any) -> Prediction:
-        return await self.pipeline.predict(PredictCall(body, time.perf_counter(), **call))
+        principal = call.pop("principal", self.caller)
+        arrived = time.perf_counter()
+        return await self.pipeline.predict(PredictCall(body, arrived, principal, **call))
 
 
 @pytest.fixture
-async def deployment(compiled: Compile) -> Deployment:
-    made = Deployment(compiled)
+async def deployment(compiled: Compile, gate: Any, caller: Principal) -> Deployment:
+    made = Deployment(compiled, gate, caller)
     await made.look()
     return made
 
@@ -163,7 +177,7 @@ async def test_the_deadline_is_the_clients_up_to_the_contracts(
 async def test_a_request_that_arrived_too_long_ago_is_not_worked_on(
     deployment: Deployment,
 ) -> None:
-    late = PredictCall({"inputs": {"x": 5}}, time.perf_counter() - 10)
+    late = PredictCall({"inputs": {"x": 5}}, time.perf_counter() - 10, deployment.caller)
     with pytest.raises(TidegateError) as caught:
         await deployment.pipeline.predict(late)
     assert caught.value.code == "DEADLINE_EXCEEDED"
@@ -192,7 +206,163 @@ async def test_an_invalid_input_is_told_even_if_the_model_is_away(deployment: De
     assert (await refused(deployment, {"inputs": {}})).code == "INVALID_INPUT"
 
 
-async def test_a_deployment_without_models_cannot_serve() -> None:
+async def test_a_deployment_without_models_cannot_serve(gate: Any) -> None:
     pool = BackendPool([MemoryBackend({})], interval_s=60, timeout_s=1)
     lanes = Lanes({}, pool, slots=1, max_waiting=1, timeout_s=1, report=lambda *_: None)
-    assert not Pipeline({}, Router(Catalog([], None)), lanes).can_serve()
+    assert not Pipeline({}, Router(Catalog([], None)), lanes, gate).can_serve()
+
+
+GOOD = {"inputs": {"x": 5}}
+
+
+async def test_an_answer_costs_the_units_of_its_contract_and_its_part_of_the_call(
+    deployment: Deployment,
+) -> None:
+    permits: list[Permit] = []
+    prediction = await deployment.predict(GOOD, admitted=permits.append)
+    assert len(permits) == 1
+    ((principal, price),) = deployment.gate.asked
+    assert principal is deployment.caller
+    assert (price.model, price.version, price.units, price.cost) == ("house", "v2.0.0", 2, 1)
+    assert price.ttl_ms > 500, "the permit lapses before its request"
+    ((paid, compute_us),) = deployment.gate.confirmed
+    assert paid is price
+    assert compute_us <= prediction.inference_s * 1e6
+    assert deployment.gate.refunded == []
+
+
+async def test_a_failure_costs_nothing(deployment: Deployment) -> None:
+    def crash(request: InferenceRequest) -> dict[str, Tensor]:
+        raise TidegateError("It crashed", code="MODEL_FAILED")
+
+    deployment.backend.models = dict.fromkeys(deployment.backend.models, crash)
+    assert (await refused(deployment, GOOD)).code == "MODEL_FAILED"
+    assert [price.units for price in deployment.gate.refunded] == [2]
+    assert deployment.gate.confirmed == []
+
+
+async def test_an_answer_that_breaks_the_contract_costs_nothing(deployment: Deployment) -> None:
+    def nonsense(request: InferenceRequest) -> dict[str, Tensor]:
+        whole = request.inputs[0]
+        return {"X": structs.replace(whole, data=whole.data[:-4] + b"\x00\x00\xc0\x7f")}
+
+    deployment.backend.models = dict.fromkeys(deployment.backend.models, nonsense)
+    assert (await refused(deployment, GOOD)).code == "MODEL_FAILED"
+    assert (len(deployment.gate.refunded), deployment.gate.confirmed) == (1, [])
+
+
+async def test_a_request_whose_client_goes_away_costs_nothing(deployment: Deployment) -> None:
+    admitted = asyncio.Event()
+    deployment.backend.delay_s = 30.0
+    call = deployment.predict(GOOD, admitted=lambda _: admitted.set())
+    task = asyncio.create_task(call)
+    await admitted.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert (len(deployment.gate.refunded), deployment.gate.confirmed) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"inputs": {}}, {**GOOD, "options": {"explain": True}}, {**GOOD, "model_version": "v9"}],
+)
+async def test_what_is_refused_for_what_it_is_asks_for_no_admission(
+    deployment: Deployment, body: dict[str, Any]
+) -> None:
+    await refused(deployment, body)
+    assert deployment.gate.asked == []
+
+
+async def test_a_refusal_of_the_gate_reaches_no_model(deployment: Deployment) -> None:
+    deployment.gate.refusal = TidegateError("Too fast", code="RATE_LIMITED")
+    assert (await refused(deployment, GOOD)).code == "RATE_LIMITED"
+    assert deployment.backend.calls == []
+
+
+def anonymous(deployment: Deployment) -> Principal:
+    client = "a:203.0.113.7"
+    return structs.replace(
+        deployment.caller, kind="anonymous", subject=client, tenant="", client=client
+    )
+
+
+async def test_without_a_key_only_versions_for_anybody_answer(deployment: Deployment) -> None:
+    nobody = anonymous(deployment)
+    answer = await deployment.predict({**GOOD, "model_version": "v1"}, principal=nobody)
+    assert answer.version == "v1.0.0"
+    error = await refused(deployment, GOOD, principal=nobody)
+    assert (error.code, error.status) == ("UNAUTHENTICATED", 401)
+    assert error.headers == {"www-authenticate": 'Bearer realm="tidegate"'}
+    assert len(deployment.backend.calls) == 1
+
+
+@pytest.mark.parametrize("scopes", [("predict",), ("predict:house",), ("predict:ho*",),
+                                    ("jobs", "predict:house")])  # fmt: skip
+async def test_a_scope_that_covers_the_model_lets_it_be_called(
+    deployment: Deployment, scopes: tuple[str, ...]
+) -> None:
+    able = structs.replace(deployment.caller, scopes=scopes)
+    assert (await deployment.predict(GOOD, principal=able)).model == "house"
+
+
+@pytest.mark.parametrize("scopes", [(), ("predict:other",), ("jobs",), ("admin",)])
+async def test_a_key_without_the_scope_is_forbidden_and_told_which_it_lacks(
+    deployment: Deployment, scopes: tuple[str, ...]
+) -> None:
+    unable = structs.replace(deployment.caller, scopes=scopes)
+    for body in (GOOD, {**GOOD, "model_version": "v1"}, {"inputs": {}}):
+        error = await refused(deployment, body, principal=unable)
+        assert (error.code, error.details) == ("FORBIDDEN", {"scope": "predict:house"})
+    assert deployment.gate.asked == []
+
+
+async def test_a_soft_block_warns_and_comes_after_all_others(deployment: Deployment) -> None:
+    order: list[str] = []
+
+    async def predict(name: str, version: str) -> list[str]:
+        body = {"inputs": {"x": 5}, "model_version": version}
+        found = await deployment.predict(body)
+        order.append(name)
+        return [warned.code for warned in found.answer.warnings]
+
+    deployment.backend.delay_s = 0.05
+    first = asyncio.create_task(predict("first", "v1"))
+    await asyncio.sleep(0.01)
+    deployment.gate.soft = True
+    blocked = asyncio.create_task(predict("blocked", "v1"))
+    await asyncio.sleep(0.01)
+    deployment.gate.soft = False
+    after = asyncio.create_task(predict("after", "v1"))
+    warnings = await asyncio.gather(first, blocked, after)
+    assert warnings == [[], ["SLOWED_DOWN"], []]
+    assert order == ["first", "after", "blocked"]
+
+
+async def test_an_unknown_model_names_only_those_that_the_caller_may_know(
+    deployment: Deployment,
+) -> None:
+    body = {**GOOD, "model": "nose"}
+    others = structs.replace(deployment.caller, scopes=("predict:wine",))
+    for principal, named in (
+        (deployment.caller, ["house"]),
+        (anonymous(deployment), ["house"]),
+        (others, []),
+    ):
+        error = await refused(deployment, body, principal=principal)
+        assert (error.code, error.details["models"]) == ("MODEL_NOT_FOUND", named)
+
+
+async def test_a_model_without_a_version_for_anybody_is_not_named_to_them(
+    deployment: Deployment,
+) -> None:
+    nobody = anonymous(deployment)
+    for ref, made in deployment.contracts.items():
+        contract = structs.replace(made.contract, anonymous=False)
+        deployment.contracts[ref] = type(made)(
+            contract, made.ref, made.version, made.backing, None, made.inputs, made.codec,
+            made.answers,
+        )  # fmt: skip
+    error = await refused(deployment, {**GOOD, "model": "nose"}, principal=nobody)
+    assert error.details["models"] == []

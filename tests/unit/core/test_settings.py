@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import msgspec
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from control_plane.settings import InvalidSettings, Settings, describe, load_settings
 
-SOUND = {"TIDEGATE_TRITON_URLS": "triton:8001", "TIDEGATE_REDIS_URL": "redis://valkey:6379/0"}
+SECRETS = {
+    "TIDEGATE_KEY_PEPPER": "a pepper for tests, 32 characters",
+    "TIDEGATE_DATA_KEY": "A" * 43,
+    "TIDEGATE_BOOTSTRAP_ADMIN_KEY": f"tg_live_{'a' * 12}_{'0' * 33}",
+}
+SOUND = {
+    "TIDEGATE_TRITON_URLS": "triton:8001",
+    "TIDEGATE_REDIS_URL": "redis://valkey:6379/0",
+    **SECRETS,
+}
 RANGES = {
     "MAX_BODY_BYTES": (1024, 1_073_741_824),
     "MAX_WAITING": (1, 1_000_000),
@@ -136,8 +146,73 @@ def test_every_problem_is_told_at_once() -> None:
         )
     named = {problem.split(" ")[0].rstrip(":") for problem in caught.value.problems}
     assert named == {
-        "TIDEGATE_TRITON_URLS", "TIDEGATE_MAX_WAITING", "TIDEGATE_ZZZZ", "TIDEGATE_REDIS_URL"
+        "TIDEGATE_TRITON_URLS", "TIDEGATE_MAX_WAITING", "TIDEGATE_ZZZZ", "TIDEGATE_REDIS_URL",
+        *SECRETS,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("KEY_PEPPER", "pepper-of-31-characters-is-weak"),
+        ("DATA_KEY", "secret" * 7),
+        ("DATA_KEY", "secret+" + "A" * 36),
+        ("BOOTSTRAP_ADMIN_KEY", "secret"),
+        ("BOOTSTRAP_ADMIN_KEY", f"tg_live_{'a' * 12}_secret"),
+    ],
+)
+def test_a_weak_secret_is_refused_and_not_repeated(name: str, text: str) -> None:
+    (problem,) = problems(**{name: text})
+    assert problem.startswith(f"TIDEGATE_{name}: ")
+    assert text not in problem
+
+
+def providers(*changes: dict[str, object]) -> str:
+    """The JSON list of some providers, each a sound one with changes."""
+    sound = {"issuer": "https://id.example", "audience": "api"}
+    return json.dumps([sound | change for change in changes])
+
+
+def test_providers_are_a_json_list() -> None:
+    (issuer,) = loaded(OIDC_ISSUERS=providers({})).oidc_issuers
+    assert (issuer.issuer, issuer.algorithms) == ("https://id.example", ("RS256",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        "[{}]",
+        providers({"misspelt": 1}),
+        providers({"algorithms": []}),
+        providers({"algorithms": ["none"]}),
+        providers({"algorithms": ["HS256"]}),
+        providers({"issuer": "file:///etc/passwd"}),
+        providers(*[{}] * 17),
+    ],
+)
+def test_a_provider_that_is_none_is_refused(text: str) -> None:
+    (problem,) = problems(OIDC_ISSUERS=text)
+    assert problem.startswith("TIDEGATE_OIDC_ISSUERS: ")
+
+
+def test_proxies_are_networks_separated_by_commas() -> None:
+    assert loaded(TRUSTED_PROXIES="10.0.0.0/8, ::1").trusted_proxies == ("10.0.0.0/8", "::1")
+    (problem,) = problems(TRUSTED_PROXIES="proxy.example")
+    assert problem.startswith("TIDEGATE_TRUSTED_PROXIES: ")
+
+
+def test_rules_against_abuse_are_json_within_their_ranges() -> None:
+    assert loaded(ABUSE_RULES='{"on": false}').abuse_rules.on is False
+    for text in ('{"on": 1}', '{"soft_s": 1}', '{"of": false}', "off"):
+        (problem,) = problems(ABUSE_RULES=text)
+        assert problem.startswith("TIDEGATE_ABUSE_RULES: ")
+
+
+def test_what_commands_read_of_the_operators_api_is_no_fault() -> None:
+    named = {"TIDEGATE_ADMIN_URL": "http://x", "TIDEGATE_ADMIN_KEY": "secret"}
+    assert load_settings(SOUND | named) == load_settings(SOUND)
 
 
 def test_other_variables_are_none_of_our_business() -> None:

@@ -106,6 +106,7 @@ async def test_the_deadline_is_kept_and_the_call_cancelled(
     assert (error.code, error.status) == ("DEADLINE_EXCEEDED", 504)
     await asyncio.sleep(0)
     assert setting.backend.cancelled == 1
+    assert [report.outcome for report in setting.reports] == ["cancelled"]
 
 
 async def test_a_deadline_in_the_past_never_reaches_the_model(
@@ -218,8 +219,8 @@ async def test_every_call_is_reported_with_its_size_and_outcome(
 ) -> None:
     setting = Setting(server(model=refusing(3)), codec)
     await setting.infer(*map(item, range(4)))
-    assert [(report.size, report.ok) for report in setting.reports] == [
-        (4, False), (2, True), (2, False), (1, True), (1, False),
+    assert [(report.size, report.outcome) for report in setting.reports] == [
+        (4, "failed"), (2, "ok"), (2, "failed"), (1, "ok"), (1, "failed"),
     ]  # fmt: skip
     assert all(report.seconds >= 0 for report in setting.reports)
 

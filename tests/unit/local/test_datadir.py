@@ -72,16 +72,6 @@ def test_secrets_are_private_and_stay(data: DataDir) -> None:
     assert mode(data.root / "password") == 0o600
 
 
-def test_credentials_are_private_and_kept(data: DataDir) -> None:
-    path = data.ensure_credentials()
-    assert json.loads(path.read_text()) == {}
-    assert mode(path) == 0o600
-    path.write_text('{"demo_key": "k"}')
-    path.chmod(0o644)
-    assert json.loads(data.ensure_credentials().read_text()) == {"demo_key": "k"}
-    assert mode(path) == 0o600
-
-
 def test_endpoints_are_there_only_while_it_is_open(tmp_path: Path) -> None:
     with DataDir.claim(tmp_path, lambda _: None) as data:
         path = data.write_endpoints({"http": "127.0.0.1:8080"})

@@ -67,10 +67,23 @@ def test_a_failed_request_names_its_code(log: AccessLog, file: Path) -> None:
     assert "model" not in line
 
 
+def test_a_request_names_its_tenant_and_its_price_once_they_are_known(
+    log: AccessLog, file: Path
+) -> None:
+    log.write(exchange(tenant="acme", client="k:abcdefghij27", units=3), 0.0)
+    log.write(exchange(client="a:203.0.113.7"), 0.0)
+    log.write(exchange(), 0.0)
+    tenant, anonymous, unknown = lines(log, file)
+    assert (tenant["tenant"], tenant["client"], tenant["units"]) == ("acme", "k:abcdefghij27", 3)
+    assert (anonymous["tenant"], anonymous["client"]) == ("", "a:203.0.113.7")
+    assert not {"tenant", "client", "units"} & unknown.keys()
+
+
 def test_an_exchange_has_no_place_for_a_payload() -> None:
     assert set(Exchange.__slots__) == {
-        "admission_s", "client_request_id", "error", "inference_s", "method", "model", "queue_s",
-        "request_id", "route", "shared", "started", "status", "version",
+        "admission_s", "client", "client_request_id", "error", "inference_s", "limits", "method",
+        "model", "queue_s", "request_id", "route", "shared", "started", "status", "tenant",
+        "units", "version",
     }  # fmt: skip
     with pytest.raises(AttributeError):
         exchange(body="secret")

@@ -56,10 +56,11 @@ def test_an_error_is_counted_by_its_code(metrics: Metrics, registry: CollectorRe
 def test_a_call_is_counted_with_its_size_and_outcome(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
-    metrics.call(REF, 8, 0.01, ok=True)
-    metrics.call(REF, 2, 0.01, ok=False)
-    assert registry.get_sample_value("tidegate_call_inputs_sum", HOUSE) == 10
-    for outcome in ("ok", "failed"):
+    outcomes = ("ok", "failed", "cancelled")
+    for size, outcome in enumerate(outcomes, start=1):
+        metrics.call(REF, size, 0.01, outcome)
+    assert registry.get_sample_value("tidegate_call_inputs_sum", HOUSE) == 6
+    for outcome in outcomes:
         labels = {**HOUSE, "outcome": outcome}
         assert registry.get_sample_value("tidegate_call_duration_seconds_count", labels) == 1
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The one exception handler of the Litestar application."""
+    """The one exception handler of a Litestar application."""
     exchange: Exchange = request.scope["state"]["exchange"]
     translated = error if isinstance(error, TidegateError) else _translate(error, exchange)
     exchange.error = translated.code

@@ -1,0 +1,40 @@
+"""What the operators' door works with."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from control_plane.admission.audit import AuditLog
+from control_plane.admission.blocks import Blocks
+from control_plane.admission.customers import Customers
+from control_plane.admission.identity import Identity
+from control_plane.admission.store import Store
+from control_plane.admission.usage import Usage
+from control_plane.admission.usage_export import UsageExport
+
+
+class AdminServices(Struct, frozen=True):
+    """The services of the admin process.
+
+    Attributes:
+        store: Tiers, tenants and keys.
+        audit: What was changed.
+        blocks: Who is blocked.
+        customers: Tenants with what they are charged, deleted ones too.
+        usage: What tenants used.
+        exports: The same with what it costs.
+        identity: Finds out who calls.
+        key_pepper: Secret of the keyed hashes of API keys.
+    """
+
+    store: Store
+    audit: AuditLog
+    blocks: Blocks
+    customers: Customers
+    usage: Usage
+    exports: UsageExport
+    identity: Identity
+    key_pepper: str
+
+    def __repr__(self) -> str:
+        return "AdminServices(…)"

@@ -1,0 +1,131 @@
+"""Opens and closes everything that admission works with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import httpx
+import redis.asyncio as redis
+from msgspec import Struct
+
+from control_plane.admission.address import Addresses
+from control_plane.admission.directory import Directory
+from control_plane.admission.gate import Gate
+from control_plane.admission.identity import Hooks, Identity
+from control_plane.admission.ledger import Ledger
+from control_plane.admission.link import Link
+from control_plane.admission.offences import BadCredentials
+from control_plane.admission.replicas import Replicas
+from control_plane.admission.reporter import Reporter
+from control_plane.admission.sightings import Sightings
+from control_plane.admission.store import Store
+from control_plane.admission.tokens import Tokens
+from control_plane.admission.usage import Usage
+from control_plane.admission.watch import Watch
+from control_plane.errors import AdmissionUnavailable
+from control_plane.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CLOSE_S: Final = 2.0
+"""What the reports of the last requests get at a clean stop, in seconds."""
+SERVER_S: Final = 2.0
+
+
+class Admission(Struct, frozen=True):
+    """What the doors ask.
+
+    Attributes:
+        identity: Who calls.
+        addresses: From where.
+        gate: Whether it may proceed.
+        watch: Told of every request that ended.
+        usage: What tenants used.
+    """
+
+    identity: Identity
+    addresses: Addresses
+    gate: Gate
+    watch: Watch
+    usage: Usage
+
+
+@asynccontextmanager
+async def open_admission(
+    settings: Settings, records: redis.Redis, refused: Callable[[str], None]
+) -> AsyncIterator[Admission]:
+    """Open everything, yield it, close everything; servers that are away do not stop it.
+
+    Args:
+        settings: As read at the start.
+        records: The system of record.
+        refused: Told of every refusal of the accounts.
+    """
+    async with AsyncExitStack() as opened:
+        limits_url = settings.limits_redis_url or settings.redis_url
+        limits = redis.Redis.from_url(
+            limits_url, socket_timeout=SERVER_S, socket_connect_timeout=SERVER_S
+        )
+        opened.push_async_callback(limits.aclose)
+        link = Link(limits_url)
+        opened.callback(link.close)
+        ledger = Ledger(link)
+        replicas = Replicas(limits)
+        _beside(opened, replicas.follow())
+        watch = Watch()
+        _beside(opened, Reporter(watch, Sightings(limits)).run())
+        http = await opened.enter_async_context(httpx.AsyncClient())
+        directory = Directory(records)
+        await directory.start()
+        opened.push_async_callback(directory.close)
+        tokens = Tokens(settings.oidc_issuers, http)
+        opened.push_async_callback(tokens.close)
+        store = Store(records)
+        _beside(opened, seed(store))
+        bad = BadCredentials(ledger)
+        opened.push_async_callback(bad.close)
+        addresses = Addresses(settings.trusted_proxies)
+        gate = Gate(ledger, replicas=lambda: replicas.count, refused=refused)
+        opened.push_async_callback(gate.close, CLOSE_S)
+
+        def refused_credential(network: str, name: str) -> None:
+            bad.note(network)
+            watch.refused(network, name)
+
+        identity = Identity(
+            directory,
+            tokens,
+            addresses,
+            Hooks(store.provision, refused_credential, bad.slowed),
+            key_pepper=settings.key_pepper,
+            bootstrap_admin_key=settings.bootstrap_admin_key,
+        )
+        yield Admission(
+            identity=identity, addresses=addresses, gate=gate, watch=watch, usage=Usage(limits)
+        )
+
+
+async def seed(store: Store) -> None:
+    """Make the standard tiers as soon as the system of record answers, if there are none."""
+    while True:
+        try:
+            await store.ensure_standard_tiers()
+        except AdmissionUnavailable:
+            await asyncio.sleep(1)
+        else:
+            return
+
+
+def _beside(opened: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+    """Run something beside the requests until the end."""
+    task = asyncio.get_running_loop().create_task(work)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    opened.push_async_callback(stop)

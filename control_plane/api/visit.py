@@ -1,0 +1,108 @@
+"""Who visits, and what every visit costs: the same for all paths of the public API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from litestar.types import HTTPScope
+
+from control_plane.admission.permit import Permit, Price
+from control_plane.admission.principal import Principal
+from control_plane.admission.seen import Outcome
+from control_plane.errors import TidegateError
+from control_plane.services import Services
+from control_plane.telemetry.exchange import Exchange
+
+READ: Final = Price()
+"""Of a request that reaches no model."""
+REFUSED: Final = Price(offence=1000)
+"""Of a request that is refused for what it is: it counts as any other, and against the client."""
+DECISION_S: Final = 2.0
+_OUTCOMES: Final = {401: Outcome.AUTH, 403: Outcome.AUTH, 429: Outcome.LIMITED}
+
+
+async def identify(
+    services: Services, headers: Mapping[bytes, bytes], scope: HTTPScope, exchange: Exchange
+) -> Principal:
+    """Who visits.
+
+    Raises:
+        TidegateError: See :meth:`Identity.resolve`.
+    """
+    identity, peer = services.admission.identity, scope.get("client")
+    principal = identity.known(headers, peer)
+    if principal is None:
+        principal = await identity.resolve(headers, peer)
+    exchange.tenant = principal.tenant
+    exchange.client = principal.client
+    return principal
+
+
+async def admit(
+    services: Services, principal: Principal, price: Price, exchange: Exchange
+) -> Permit:
+    """Let a visit in that reaches no model; it has to be ended.
+
+    Raises:
+        TidegateError: See :meth:`Gate.admit`.
+    """
+    deadline = asyncio.get_running_loop().time() + DECISION_S
+    permit = await services.admission.gate.admit(principal, price, deadline)
+    exchange.limits = permit.headers
+    return permit
+
+
+def watch(
+    services: Services,
+    principal: Principal,
+    headers: Mapping[bytes, bytes],
+    scope: HTTPScope,
+    status: int,
+    inputs: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Tell the abuse watch how a visit ended.
+
+    Args:
+        services: Of this process.
+        principal: Who visited.
+        headers: Of the request.
+        scope: Of the request.
+        status: Of the answer.
+        inputs: The decoded inputs of a prediction that was made.
+    """
+    admission = services.admission
+    network = admission.addresses.client(scope.get("client"), headers).network
+    size = int(headers.get(b"content-length", b"0"))
+    admission.watch.note(
+        principal.subject, principal.client, network, _outcome(status), inputs, size
+    )
+
+
+def _outcome(status: int) -> Outcome:
+    if status < 400:
+        return Outcome.OK
+    if status >= 500:
+        return Outcome.FAILED
+    return _OUTCOMES.get(status, Outcome.INVALID)
+
+
+async def charged(
+    services: Services, principal: Principal | None, error: TidegateError, exchange: Exchange
+) -> TidegateError:
+    """The error that a client sees for a request that was refused before it was admitted.
+
+    It counts against the client's rate as any other request, and as an offence; a client that is
+    over its limit, or blocked, is told that instead.
+    """
+    if principal is None or exchange.limits is not None or not 400 <= error.status < 500:
+        return error
+    if error.status == 429:
+        return error
+    try:
+        permit = await admit(services, principal, REFUSED, exchange)
+    except TidegateError as refusal:
+        return refusal if refusal.status == 429 else error
+    permit.refund()
+    return error

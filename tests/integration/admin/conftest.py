@@ -1,0 +1,155 @@
+"""The admin process on a real Valkey and on Debian's Redis, and clients of it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis.asyncio as redis
+
+from control_plane.admission.apikeys import mint
+from tests.integration.admission.conftest import counter_process, free_port
+from tests.integration.local.processes import eventually
+
+TIMEOUT_S = 60.0
+SETTINGS = {
+    "TIDEGATE_TRITON_URLS": "127.0.0.1:1",
+    "TIDEGATE_KEY_PEPPER": "pepper of the tests, 32 characters",
+    "TIDEGATE_DATA_KEY": "A" * 43,
+}
+
+
+class Door:
+    """A running admin process.
+
+    Attributes:
+        url: Its address.
+        records_url: Its system of record.
+        root_key: A key that may do everything.
+        log: What it wrote to standard output and standard error.
+    """
+
+    def __init__(self, url: str, records_url: str, root_key: str, log: Path) -> None:
+        self.url = url
+        self.records_url = records_url
+        self.root_key = root_key
+        self.log = log
+        self._numbers = itertools.count()
+
+    def client(self, key: str | None) -> httpx.Client:
+        """A client with a key, or without one."""
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        url = f"{self.url}/admin/v1"
+        return httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    def name(self) -> str:
+        """An id that no test has used."""
+        return f"test-{next(self._numbers)}"
+
+
+@contextlib.contextmanager
+def admin_process(records_url: str, folder: Path) -> Iterator[Door]:
+    """`tidegate process admin` on a free port."""
+    key, _ = mint()
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment |= SETTINGS
+    environment |= {"TIDEGATE_REDIS_URL": records_url, "TIDEGATE_BOOTSTRAP_ADMIN_KEY": key}
+    log = folder / "admin.log"
+    with socket.socket() as listener, log.open("wb") as output:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(256)
+        descriptor = listener.fileno()
+        argv = [sys.executable, "-m", "control_plane", "process", "admin", "--fd", str(descriptor)]
+        process = subprocess.Popen(
+            argv, env=environment, pass_fds=[descriptor], stdout=output, stderr=output
+        )
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            eventually(lambda: _answers(url), log.read_text, process)
+            yield Door(url, records_url, key, log)
+        finally:
+            process.terminate()
+            process.wait(TIMEOUT_S)
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{url}/healthz", timeout=1, trust_env=False).is_success
+    return False
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis-server"])
+def records_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """``host:port`` of a running server, each of both kinds."""
+    port = free_port()
+    with counter_process(request.param, tmp_path_factory.mktemp("records"), port):
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def door(records_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """An admin process; tests share its records, so each takes names of its own."""
+    with admin_process(f"redis://{records_server}/0", tmp_path_factory.mktemp("admin")) as started:
+        with started.client(started.root_key) as root:
+            eventually(lambda: root.get("/tiers").json()["items"], started.log.read_text)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def root(door: Door) -> Iterator[httpx.Client]:
+    """An operator who may do everything."""
+    with door.client(door.root_key) as client:
+        yield client
+
+
+@pytest.fixture
+def tenant(door: Door, root: httpx.Client) -> str:
+    """Id of a tenant of the tier ``pro``."""
+    name = door.name()
+    assert root.post("/tenants", json={"id": name, "tier": "pro"}).status_code == 201
+    return name
+
+
+@pytest.fixture
+def tier(door: Door, root: httpx.Client) -> str:
+    """Name of a tier without tenants."""
+    name = door.name()
+    limits = {"requests": 10, "burst": 5, "concurrency": 2, "month_units": 1000}
+    assert root.post("/tiers", json={"name": name, "limits": limits}).status_code == 201
+    return name
+
+
+MintKey = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def new_key(root: httpx.Client) -> MintKey:
+    """Makes a key: tenant and scopes to the answer."""
+
+    def make(tenant: str, *scopes: str) -> dict[str, Any]:
+        answer = root.post(f"/tenants/{tenant}/keys", json={"scopes": list(scopes)})
+        assert answer.status_code == 201, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    return make
+
+
+@pytest.fixture
+async def records(records_server: str) -> AsyncIterator[redis.Redis]:
+    """A client of an empty database beside that of the admin process."""
+    client = redis.Redis.from_url(f"redis://{records_server}/1")
+    await client.flushdb()
+    yield client
+    await client.aclose()

@@ -1,0 +1,46 @@
+"""The commands of docs/operators.md work, in the order in which they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from control_plane.cli import main
+from tests.integration.admin.conftest import Door
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "operators.md"
+
+
+def commands() -> list[str]:
+    """The lines of the page's shell blocks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_the_commands_of_the_page_work(door: Door, tmp_path: Path) -> None:
+    environment = {"TIDEGATE_ADMIN_URL": door.url, "TIDEGATE_ADMIN_KEY": door.root_key}
+    acme = f"{door.name()}-acme"
+    key = ""
+    assert commands()
+    for line in commands():
+        command = line.replace("acme", acme).replace("KEY_ID", key)
+        if command.startswith("curl "):
+            run = subprocess.run(
+                ["bash", "-c", command], env=environment, capture_output=True, check=False,
+                cwd=tmp_path, text=True,
+            )  # fmt: skip
+            assert run.returncode == 0, line
+            assert "acme" not in line or acme in run.stdout, line
+            continue
+        program, *argv = shlex.split(command)
+        assert program == "tidegate"
+        result = CliRunner().invoke(main, argv, env=environment)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+        if argv[:2] == ["keys", "list"] and not key:
+            shown = CliRunner().invoke(main, [*argv, "--json"], env=environment)
+            key = json.loads(shown.stdout)[0]["id"]

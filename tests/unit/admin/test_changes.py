@@ -1,0 +1,64 @@
+"""What a change writes: one step, and nothing secret in what is audited."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from control_plane.admission import layout, record_changes
+from control_plane.admission.records import STANDARD_TIERS, ApiKey, Tenant
+from control_plane.admission.transaction import Actor, Change
+from control_plane.errors import TidegateError
+
+ME = Actor("k:aaaaaaaaaaaa", "req_1")
+KEY = ApiKey(id="b" * 12, tenant="acme", digests=("5ec7e7", "01d"), digest_until=9)
+TENANT = Tenant(id="acme", tier="pro")
+
+
+def plan(change: Change) -> tuple[list[str], dict[str, Any]]:
+    keys, text = change.encode(ME)
+    return keys, json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        record_changes.key_created(KEY),
+        record_changes.key_changed(KEY, KEY, "key.rotate"),
+        record_changes.tenant_deleted(TENANT, [KEY]),
+    ],
+)
+def test_no_digest_is_audited(change: Change) -> None:
+    _, told = plan(change)
+    assert "b" * 12 in str(told["entries"])
+    assert "5ec7e7" not in str(told["entries"])
+    assert "digests" not in str(told["entries"])
+
+
+def test_every_key_is_named_once_and_lies_with_the_records() -> None:
+    keys, told = plan(record_changes.tenant_changed(TENANT, TENANT, "tenant.patch"))
+    assert len(keys) == len(set(keys))
+    assert all(key.startswith("tg:{records}:") for key in keys)
+    assert keys[told["audit"] - 1] == layout.AUDIT
+    for command in [check[0] for check in told["checks"]] + told["writes"]:
+        assert 1 <= command[1] <= len(keys)
+
+
+def test_an_entry_says_who_what_before_and_after() -> None:
+    _, told = plan(record_changes.tier_created(STANDARD_TIERS[0]))
+    (entry,) = told["entries"]
+    fields = dict(zip(entry[::2], entry[1::2], strict=True))
+    assert fields.keys() == {"who", "action", "target", "before", "after", "request_id"}
+    assert fields["who"] == "k:aaaaaaaaaaaa"
+    assert fields["before"] == "null"
+    assert json.loads(fields["after"])["name"] == "anonymous"
+    assert told["news"] == ["tier:anonymous"]
+
+
+def test_what_may_never_be_is_refused_without_a_look() -> None:
+    with pytest.raises(TidegateError, match="reserved"):
+        record_changes.tenant_created(Tenant(id="operators", tier="pro"))
+    with pytest.raises(TidegateError, match="without a key"):
+        record_changes.tier_deleted(STANDARD_TIERS[0])
