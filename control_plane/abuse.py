@@ -1,6 +1,6 @@
 """The configurable rules against abuse: thresholds with their ranges.
 
-``docs/abuse.md`` says what each rule is for; ``admission/rules.py`` applies them.
+``docs/abuse.md`` says what each rule is for; ``admission/abuse/rules.py`` applies them.
 """
 
 from __future__ import annotations

@@ -25,22 +25,22 @@ from control_plane.admin import metrics as scrape
 from control_plane.admin.answers import BASE
 from control_plane.admin.guards import guard
 from control_plane.admin.services import AdminServices
-from control_plane.admission.address import Addresses
-from control_plane.admission.audit import AuditLog
-from control_plane.admission.blocks import Blocks, recorder
-from control_plane.admission.customers import Customers
-from control_plane.admission.directory import Directory
-from control_plane.admission.identity import Hooks, Identity
-from control_plane.admission.judge import Judge, Round
-from control_plane.admission.ledger import Ledger
-from control_plane.admission.link import Link
-from control_plane.admission.offences import BadCredentials
-from control_plane.admission.record_server import TIMEOUT_S
+from control_plane.admission.abuse.blocks import Blocks, recorder
+from control_plane.admission.abuse.judge import Judge, Round
+from control_plane.admission.identity.address import Addresses
+from control_plane.admission.identity.directory import Directory
+from control_plane.admission.identity.identity import Hooks, Identity
+from control_plane.admission.identity.tokens import Tokens
+from control_plane.admission.limits.ledger import Ledger
+from control_plane.admission.limits.link import Link
+from control_plane.admission.limits.offences import BadCredentials
+from control_plane.admission.records.audit import AuditLog
+from control_plane.admission.records.server import TIMEOUT_S
+from control_plane.admission.records.store import Store
 from control_plane.admission.service import seed
-from control_plane.admission.store import Store
-from control_plane.admission.tokens import Tokens
-from control_plane.admission.usage import Usage
-from control_plane.admission.usage_export import UsageExport
+from control_plane.admission.usage.customers import Customers
+from control_plane.admission.usage.export import UsageExport
+from control_plane.admission.usage.reading import Usage
 from control_plane.server import serve
 from control_plane.settings import Settings
 from control_plane.sockets import Inherited

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from control_plane.admission.gate import Gate
-from control_plane.admission.permit import Permit, Price
+from control_plane.admission.limits.gate import Gate
+from control_plane.admission.limits.permit import Permit, Price
 from control_plane.admission.principal import Principal
 from control_plane.contracts.answers import Answer, Warned
 from control_plane.contracts.compiler import CompiledContract

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from control_plane.errors import MalformedRequest, TidegateError
-from control_plane.problem import error_body
+from control_plane.problem import Headers, error_body
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import new_request_id
 
@@ -25,6 +29,7 @@ Refused = Callable[[Exchange], None]
 
 
 MAX_HEAD_BYTES: Final = 65_536
+_CLOSE: Final = (b"connection", b"close")
 
 
 class JoinedWrites:
@@ -52,6 +57,11 @@ class JoinedWrites:
             self._held = None
             self._transport.write(held + data)
 
+    def write_whole(self, data: bytes) -> None:
+        """Send at once, after what is held."""
+        held, self._held = self._held, None
+        self._transport.write(data if held is None else held + data)
+
     def close(self) -> None:
         """Send what is held and close."""
         self._flush()
@@ -61,6 +71,43 @@ class JoinedWrites:
         held, self._held = self._held, None
         if held is not None and not self._transport.is_closing():
             self._transport.write(held)
+
+
+async def answer(
+    send: Callable[[Any], Awaitable[None]], status: int, headers: Headers, body: bytes
+) -> None:
+    """Send a whole answer, whose headers are ours and carry its length.
+
+    Through uvicorn's ``send``, which checks each header with two patterns and writes twice, a
+    prediction's answer costs 20 µs more.
+    """
+    cycle = getattr(send, "__self__", None)
+    if not isinstance(cycle, RequestResponseCycle) or not _answered(cycle, status, headers, body):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _answered(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
+    """Do what the two messages of an answer do, unless it has to wait or to be looked at."""
+    if cycle.flow.write_paused or cycle.response_started or cycle.scope["method"] == "HEAD":
+        return False
+    lines = [b"%b: %b\r\n" % pair for pair in (*cycle.default_headers, *headers)]
+    if not cycle.keep_alive or _CLOSE in headers:
+        cycle.keep_alive = False
+        if _CLOSE not in headers:
+            lines.append(b"connection: close\r\n")
+    head = b"".join((STATUS_LINE[status], *lines, b"\r\n"))
+    if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
+        return False
+    if not cycle.disconnected:
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write_whole(head + body)  # type: ignore[attr-defined]
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+    return True
 
 
 class EnvelopeProtocol(HttpToolsProtocol):

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from control_plane.admission import apikeys
+from control_plane.admission.identity import apikeys
 from tests.integration.local.processes import Running, await_gone, eventually, running
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from litestar import Request, Response
 
-from control_plane.admission.pages import MAX_LIMIT
+from control_plane.admission.records.pages import MAX_LIMIT
 from control_plane.errors import InvalidParameter
 
 BASE: Final = "/admin/v1"

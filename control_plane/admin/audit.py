@@ -12,7 +12,7 @@ from control_plane.admin.answers import page_limit, whole
 from control_plane.admin.operation import PAGED, Query, operation
 from control_plane.admin.schemas import AuditPage
 from control_plane.admin.services import AdminServices
-from control_plane.admission.audit import AuditFilter
+from control_plane.admission.records.audit import AuditFilter
 from control_plane.errors import InvalidParameter
 
 _LATEST: Final = 253_402_300_799

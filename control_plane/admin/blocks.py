@@ -15,11 +15,11 @@ from control_plane.admin.answers import BASE, page_limit
 from control_plane.admin.guards import actor_of
 from control_plane.admin.operation import PAGED, Query, operation
 from control_plane.admin.schemas import NextCursor
-from control_plane.admission.blocks import TARGET, Blocks
-from control_plane.admission.pages import cursor as id_of
-from control_plane.admission.pages import last_of
-from control_plane.admission.steps import OPERATOR, Block, ClientId, Level, Subject
-from control_plane.admission.transaction import not_found
+from control_plane.admission.abuse.blocks import TARGET, Blocks
+from control_plane.admission.abuse.steps import OPERATOR, Block, ClientId, Level, Subject
+from control_plane.admission.records.pages import cursor as id_of
+from control_plane.admission.records.pages import last_of
+from control_plane.admission.records.transaction import not_found
 from control_plane.errors import InvalidParameter
 from control_plane.web.body import read_body
 

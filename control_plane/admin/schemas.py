@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control_plane.admission.audit import AuditEntry
-from control_plane.admission.records import (
+from control_plane.admission.records.audit import AuditEntry
+from control_plane.admission.records.shapes import (
     ApiKey,
     Currency,
     Epoch,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from control_plane.admission.audit import AuditLog
-from control_plane.admission.blocks import Blocks
-from control_plane.admission.customers import Customers
-from control_plane.admission.identity import Identity
-from control_plane.admission.store import Store
-from control_plane.admission.usage import Usage
-from control_plane.admission.usage_export import UsageExport
+from control_plane.admission.abuse.blocks import Blocks
+from control_plane.admission.identity.identity import Identity
+from control_plane.admission.records.audit import AuditLog
+from control_plane.admission.records.store import Store
+from control_plane.admission.usage.customers import Customers
+from control_plane.admission.usage.export import UsageExport
+from control_plane.admission.usage.reading import Usage
 
 
 class AdminServices(Struct, frozen=True):

@@ -21,7 +21,7 @@ from control_plane.admin.schemas import (
     tier_view,
 )
 from control_plane.admin.services import AdminServices
-from control_plane.admission.records import Limits, Tier
+from control_plane.admission.records.shapes import Limits, Tier
 from control_plane.web.body import merged, read_body, read_json, shaped
 
 

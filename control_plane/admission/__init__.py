@@ -1,6 +1,8 @@
-"""May this call proceed now? Identity, rate, permits, penalties, quota and usage.
+"""May this call proceed now? Five rooms, and what they share.
 
 ::
 
-    identity.py ─► Principal ─► gate.py ─► limits.lua ─► Permit ─► (the call) ─► settle
+    identity/  credentials ─► Principal          records/  tiers, tenants, keys, audit log
+    limits/    Principal ─► Permit ─► settle     usage/    what was used, and what it costs
+    abuse/     what clients do over minutes      service.py opens it all
 """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
 
-from control_plane.admission.records import Limits
+from control_plane.admission.records.shapes import Limits
 
 Kind = Literal["key", "token", "anonymous"]
 
@@ -43,7 +44,12 @@ class Principal(Struct, frozen=True):
             action: ``predict``, ``jobs``, ``explain``, ``uploads`` or ``admin``.
             target: Public name of a model; of ``admin`` resource and verb: ``tenants:write``.
         """
-        return any(_covers(scope, action, target) for scope in self.scopes)
+        return _allowed(self.scopes, action, target)
+
+
+@lru_cache(maxsize=4096)
+def _allowed(scopes: tuple[str, ...], action: str, target: str) -> bool:
+    return any(_covers(scope, action, target) for scope in scopes)
 
 
 def _covers(scope: str, action: str, target: str) -> bool:

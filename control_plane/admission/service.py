@@ -12,20 +12,20 @@ import httpx
 import redis.asyncio as redis
 from msgspec import Struct
 
-from control_plane.admission.address import Addresses
-from control_plane.admission.directory import Directory
-from control_plane.admission.gate import Gate
-from control_plane.admission.identity import Hooks, Identity
-from control_plane.admission.ledger import Ledger
-from control_plane.admission.link import Link
-from control_plane.admission.offences import BadCredentials
-from control_plane.admission.replicas import Replicas
-from control_plane.admission.reporter import Reporter
-from control_plane.admission.sightings import Sightings
-from control_plane.admission.store import Store
-from control_plane.admission.tokens import Tokens
-from control_plane.admission.usage import Usage
-from control_plane.admission.watch import Watch
+from control_plane.admission.abuse.reporter import Reporter
+from control_plane.admission.abuse.sightings import Sightings
+from control_plane.admission.abuse.watch import Watch
+from control_plane.admission.identity.address import Addresses
+from control_plane.admission.identity.directory import Directory
+from control_plane.admission.identity.identity import Hooks, Identity
+from control_plane.admission.identity.tokens import Tokens
+from control_plane.admission.limits.gate import Gate
+from control_plane.admission.limits.ledger import Ledger
+from control_plane.admission.limits.link import Link
+from control_plane.admission.limits.offences import BadCredentials
+from control_plane.admission.limits.replicas import Replicas
+from control_plane.admission.records.store import Store
+from control_plane.admission.usage.reading import Usage
 from control_plane.errors import AdmissionUnavailable
 from control_plane.settings import Settings
 

@@ -16,7 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from control_plane import problem
-from control_plane.admission.permit import Permit
+from control_plane.admission.limits.permit import Permit
 from control_plane.api import predict
 from control_plane.api.request import ClientGone, read_headers
 from control_plane.api.visit import READ, admit, charged, identify, watch
@@ -25,7 +25,7 @@ from control_plane.services import Services
 from control_plane.telemetry.access_log import AccessLog
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import client_request_id, new_request_id
-from control_plane.wire import GONE
+from control_plane.wire import GONE, answer
 
 log = logging.getLogger(__name__)
 
@@ -164,9 +164,8 @@ async def _answer(
 ) -> None:
     exchange.status = status
     headers += problem.exchange_headers(exchange)
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    headers.append((b"content-length", b"%d" % len(body)))
+    await answer(send, status, headers, body)
 
 
 def _is_probe(exchange: Exchange) -> bool:

@@ -8,7 +8,6 @@ from typing import Final
 from litestar.types import HTTPScope, Receive
 from msgspec import Struct
 
-from control_plane.admission.permit import Permit
 from control_plane.admission.principal import Principal
 from control_plane.api.render import prediction_headers, prediction_v1, prediction_v2
 from control_plane.api.request import (
@@ -101,10 +100,6 @@ async def predict(
     timeout_ms = read_timeout_ms(headers)
     body_s = MAX_BODY_S if timeout_ms is None else timeout_ms / 1000
     max_bytes = min(services.settings.max_body_bytes, principal.limits.max_body_bytes)
-
-    def admitted(permit: Permit) -> None:
-        exchange.limits = permit.headers
-
     sent = await read_json(headers, receive, max_bytes, body_s)
     prediction = await services.pipeline.predict(
         PredictCall(
@@ -115,7 +110,7 @@ async def predict(
             selector=read_selector(headers),
             timeout_ms=timeout_ms,
             routed=exchange.routed,
-            admitted=admitted,
+            admitted=exchange.admitted,
         )
     )
     exchange.admission_s = prediction.admission_s

@@ -12,11 +12,11 @@ from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 from msgspec import Meta, Struct
 
-from control_plane.admission.period import Group, moment, read_period
 from control_plane.admission.principal import Principal
-from control_plane.admission.quota import Quota
-from control_plane.admission.usage import Spot, Tally
-from control_plane.admission.usage_lines import Client, Compute, Count, Errors, Model
+from control_plane.admission.usage.lines import Client, Compute, Count, Errors, Model
+from control_plane.admission.usage.period import Group, moment, read_period
+from control_plane.admission.usage.quota import Quota
+from control_plane.admission.usage.reading import Spot, Tally
 from control_plane.errors import InvalidParameter, Unauthenticated
 from control_plane.services import Services
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from litestar.types import HTTPScope
 
-from control_plane.admission.permit import Permit, Price
+from control_plane.admission.abuse.seen import Outcome
+from control_plane.admission.limits.permit import Permit, Price
 from control_plane.admission.principal import Principal
-from control_plane.admission.seen import Outcome
 from control_plane.errors import TidegateError
 from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
@@ -50,7 +50,7 @@ async def admit(
     """
     deadline = asyncio.get_running_loop().time() + DECISION_S
     permit = await services.admission.gate.admit(principal, price, deadline)
-    exchange.limits = permit.headers
+    exchange.admitted(permit)
     return permit
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from control_plane.admission.apikeys import mint as mint_key
+from control_plane.admission.identity.apikeys import mint as mint_key
 from control_plane.cli import tables
 from control_plane.cli.operators import Api, Record, connected
 from control_plane.cli.options import as_json, revision

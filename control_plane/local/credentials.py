@@ -10,10 +10,10 @@ from typing import Final
 import redis.asyncio as redis
 from msgspec import Struct, structs
 
-from control_plane.admission import apikeys
-from control_plane.admission.records import ApiKey, Tenant
-from control_plane.admission.store import Store
-from control_plane.admission.transaction import SYSTEM
+from control_plane.admission.identity import apikeys
+from control_plane.admission.records.shapes import ApiKey, Tenant
+from control_plane.admission.records.store import Store
+from control_plane.admission.records.transaction import SYSTEM
 from control_plane.errors import TidegateError
 from control_plane.local.datadir import DataDir, replace_private
 from control_plane.local.errors import StartRefused

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
+
+
+class Admitted(Protocol):
+    """What a request holds once it was let in."""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of rate and quota."""
 
 
 class Exchange:
@@ -73,3 +81,7 @@ class Exchange:
         """Note who answers, also if it will be an error."""
         self.model = model
         self.version = version
+
+    def admitted(self, permit: Admitted) -> None:
+        """Note what gives the headers of rate and quota."""
+        self.limits = permit.headers

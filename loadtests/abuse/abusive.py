@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from control_plane.admission.seen import Outcome
+from control_plane.admission.abuse.seen import Outcome
 from loadtests.abuse.material import WINE, Row, gibberish, text, uniform_wine, wine, word
 from loadtests.abuse.traffic import Actor, Inputs, Request, Requests, jittered, stream, times
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from control_plane.admission.seen import Outcome
+from control_plane.admission.abuse.seen import Outcome
 from loadtests.abuse.material import WINE, Row, chinese, diabetes, text, title, wine, word
 from loadtests.abuse.traffic import MINUTES, Actor, Request, Requests, jittered, stream, times
 

@@ -11,9 +11,9 @@ from typing import Final
 from msgspec import Struct
 
 from control_plane.abuse import AbuseRules
-from control_plane.admission.rules import MAX_MINUTES, Window, judge
-from control_plane.admission.seen import Counts
-from control_plane.admission.watch import Batch, Watch
+from control_plane.admission.abuse.rules import MAX_MINUTES, Window, judge
+from control_plane.admission.abuse.seen import Counts
+from control_plane.admission.abuse.watch import Batch, Watch
 from loadtests.abuse.traffic import MINUTES, Actor, Request
 
 START: Final = 30_000_000

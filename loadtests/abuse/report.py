@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from control_plane.admission.rules import RULES
+from control_plane.admission.abuse.rules import RULES
 from loadtests.abuse.abusive import ABUSIVE
 from loadtests.abuse.normal import NORMAL
 from loadtests.abuse.replay import Verdict

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from control_plane.admission.seen import Outcome
+from control_plane.admission.abuse.seen import Outcome
 
 MINUTES: Final = 150
 """Length of a replay; rates are requests a minute."""

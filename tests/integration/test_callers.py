@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from control_plane.admission import apikeys
+from control_plane.admission.identity import apikeys
 from tests.stack import REPOSITORY, Customer, Door, Gateway, Stack, until
 
 V1 = {"model_version": "v1", "inputs": {"text": "lovely"}}

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.admission.permit import Grant, Permit, Price
+from control_plane.admission.limits.permit import Grant, Permit, Price
+from control_plane.admission.limits.standing import Standing
 from control_plane.admission.principal import Principal
-from control_plane.admission.records import Limits
-from control_plane.admission.standing import Standing
+from control_plane.admission.records.shapes import Limits
 from control_plane.contracts.compiler import CompiledContract, compile_contract
 from control_plane.contracts.source import FaultyContract, Source
 from control_plane.types import Backing, FileFault
@@ -114,7 +114,7 @@ class OpenGate:
             else:
                 self.refunded.append(price)
 
-        standing = Standing(principal.limits, 0, 0, 0, 0, 0, self.soft)
+        standing = Standing(principal.limits, 0, 0, 0, 0, 0, soft=self.soft)
         return Permit(Grant("p", 1, 0, deadline), standing, 0, price.units, ended)
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import redis.asyncio as redis
 
-from control_plane.admission.apikeys import mint
+from control_plane.admission.identity.apikeys import mint
 from tests.integration.admission.conftest import counter_process, free_port
 from tests.integration.local.processes import eventually
 

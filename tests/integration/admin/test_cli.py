@@ -15,7 +15,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from control_plane.admission.apikeys import parse
+from control_plane.admission.identity.apikeys import parse
 from control_plane.cli import main
 from tests.integration.admin.conftest import Door, MintKey
 

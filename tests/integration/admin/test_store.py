@@ -14,12 +14,13 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from control_plane.admission import layout, record_changes
-from control_plane.admission.audit import AuditFilter, AuditLog
-from control_plane.admission.record_server import RecordServer
-from control_plane.admission.records import STANDARD_TIERS, ApiKey, Limits, Tenant, Tier
-from control_plane.admission.store import Store
-from control_plane.admission.transaction import Actor, Moved
+from control_plane.admission import layout
+from control_plane.admission.records import decisions
+from control_plane.admission.records.audit import AuditFilter, AuditLog
+from control_plane.admission.records.server import RecordServer
+from control_plane.admission.records.shapes import STANDARD_TIERS, ApiKey, Limits, Tenant, Tier
+from control_plane.admission.records.store import Store
+from control_plane.admission.records.transaction import Actor, Moved
 from control_plane.errors import AdmissionUnavailable, Forbidden, TidegateError
 from tests.integration.admission.conftest import counter_process, free_port
 
@@ -114,7 +115,7 @@ async def test_a_tenant_goes_only_with_all_its_keys_as_they_are(
     server = RecordServer(records)
     for seen in ([], [msgspec.structs.replace(KEY, revision=7)]):
         with pytest.raises(Moved):
-            await server.commit(record_changes.tenant_deleted(tenant, seen), ME)
+            await server.commit(decisions.tenant_deleted(tenant, seen), ME)
     assert await outcome(store.key(KEY.id)) == "ok"
     assert await outcome(store.tenant("acme")) == "ok"
 

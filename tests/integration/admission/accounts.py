@@ -10,8 +10,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from control_plane.admission.ledger import Demand, Reason, Report
-from control_plane.admission.records import Limits
+from control_plane.admission.limits.ledger import Demand, Reason, Report
+from control_plane.admission.records.shapes import Limits
 
 AHEAD_SHARE = 64
 SOFT = 4

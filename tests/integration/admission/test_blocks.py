@@ -11,9 +11,9 @@ import pytest
 import redis.asyncio as redis
 
 from control_plane.admission import layout
-from control_plane.admission.blocks import Blocks, recorder
-from control_plane.admission.steps import Block
-from control_plane.admission.transaction import Actor
+from control_plane.admission.abuse.blocks import Blocks, recorder
+from control_plane.admission.abuse.steps import Block
+from control_plane.admission.records.transaction import Actor
 from control_plane.errors import AdmissionUnavailable, InvalidParameter, TidegateError
 from tests.integration.admission.conftest import free_port
 

@@ -17,13 +17,14 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from control_plane.admission import apikeys, layout
-from control_plane.admission import directory as module
-from control_plane.admission.address import Addresses
-from control_plane.admission.directory import Directory
-from control_plane.admission.identity import Hooks, Identity
-from control_plane.admission.records import STANDARD_TIERS, ApiKey, Tenant
-from control_plane.admission.tokens import Tokens
+from control_plane.admission import layout
+from control_plane.admission.identity import apikeys
+from control_plane.admission.identity import directory as module
+from control_plane.admission.identity.address import Addresses
+from control_plane.admission.identity.directory import Directory
+from control_plane.admission.identity.identity import Hooks, Identity
+from control_plane.admission.identity.tokens import Tokens
+from control_plane.admission.records.shapes import STANDARD_TIERS, ApiKey, Tenant
 from control_plane.errors import AdmissionUnavailable, Unauthenticated
 from tests.integration.admission.conftest import await_answer, counter_process, free_port
 

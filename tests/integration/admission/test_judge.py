@@ -14,13 +14,13 @@ from redis.backoff import NoBackoff
 
 from control_plane.abuse import AbuseRules, ErrorShare, RateJump
 from control_plane.admission import layout
-from control_plane.admission.blocks import Blocks, recorder
-from control_plane.admission.judge import Judge, Round
-from control_plane.admission.reporter import Reporter
-from control_plane.admission.seen import Counts, Outcome, Seen
-from control_plane.admission.sightings import Sightings
-from control_plane.admission.transaction import Actor
-from control_plane.admission.watch import Watch
+from control_plane.admission.abuse.blocks import Blocks, recorder
+from control_plane.admission.abuse.judge import Judge, Round
+from control_plane.admission.abuse.reporter import Reporter
+from control_plane.admission.abuse.seen import Counts, Outcome, Seen
+from control_plane.admission.abuse.sightings import Sightings
+from control_plane.admission.abuse.watch import Watch
+from control_plane.admission.records.transaction import Actor
 from tests.integration.admission.conftest import free_port
 
 ACME = ("t:acme", "k:one")
@@ -285,7 +285,7 @@ async def test_exempt_tenants_and_rules_that_are_off(bench: Bench) -> None:
 async def test_a_round_is_bounded_and_says_what_it_left_out(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("control_plane.admission.judge.MAX_CLIENTS", 10)
+    monkeypatch.setattr("control_plane.admission.abuse.judge.MAX_CLIENTS", 10)
     for number in range(25):
         bench.note(Outcome.OK, client=("t:acme", f"k:{number}"))
     await bench.report()

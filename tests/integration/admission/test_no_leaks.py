@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from control_plane.admission import apikeys
+from control_plane.admission.identity import apikeys
 from tests.stack import Customer, Stack, until
 
 PREDICT = "/api/v1/predict"

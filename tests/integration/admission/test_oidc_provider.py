@@ -18,7 +18,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey, Key, RSAKey
 
-from control_plane.admission.tokens import Tokens
+from control_plane.admission.identity.tokens import Tokens
 from control_plane.errors import AdmissionUnavailable, Unauthenticated
 from control_plane.issuers import OidcIssuer
 from tests.integration.admission.conftest import free_port

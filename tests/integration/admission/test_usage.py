@@ -17,16 +17,17 @@ import pytest
 import redis
 import redis.asyncio as aredis
 
-from control_plane.admission import layout, ledger
-from control_plane.admission.gate import Gate
-from control_plane.admission.ledger import Demand, Entry, Ledger, Report
-from control_plane.admission.link import Link
-from control_plane.admission.period import DAY_S, MAX_DAYS, Group, Period, day_name, month_of
-from control_plane.admission.permit import Price
+from control_plane.admission import layout
+from control_plane.admission.limits import ledger
+from control_plane.admission.limits.gate import Gate
+from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Report
+from control_plane.admission.limits.link import Link
+from control_plane.admission.limits.permit import Price
+from control_plane.admission.limits.standing import month_end
 from control_plane.admission.principal import Principal
-from control_plane.admission.records import Limits
-from control_plane.admission.standing import month_end
-from control_plane.admission.usage import Row, Spot, Tally, Usage, total
+from control_plane.admission.records.shapes import Limits
+from control_plane.admission.usage.period import DAY_S, MAX_DAYS, Group, Period, day_name, month_of
+from control_plane.admission.usage.reading import Row, Spot, Tally, Usage, total
 from control_plane.errors import AdmissionUnavailable, InvalidParameter
 from tests.integration.admission.conftest import await_answer, free_port, server_binary
 

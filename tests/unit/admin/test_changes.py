@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.admission import layout, record_changes
-from control_plane.admission.records import STANDARD_TIERS, ApiKey, Tenant
-from control_plane.admission.transaction import Actor, Change
+from control_plane.admission import layout
+from control_plane.admission.records import decisions
+from control_plane.admission.records.shapes import STANDARD_TIERS, ApiKey, Tenant
+from control_plane.admission.records.transaction import Actor, Change
 from control_plane.errors import TidegateError
 
 ME = Actor("k:aaaaaaaaaaaa", "req_1")
@@ -25,9 +26,9 @@ def plan(change: Change) -> tuple[list[str], dict[str, Any]]:
 @pytest.mark.parametrize(
     "change",
     [
-        record_changes.key_created(KEY),
-        record_changes.key_changed(KEY, KEY, "key.rotate"),
-        record_changes.tenant_deleted(TENANT, [KEY]),
+        decisions.key_created(KEY),
+        decisions.key_changed(KEY, KEY, "key.rotate"),
+        decisions.tenant_deleted(TENANT, [KEY]),
     ],
 )
 def test_no_digest_is_audited(change: Change) -> None:
@@ -38,7 +39,7 @@ def test_no_digest_is_audited(change: Change) -> None:
 
 
 def test_every_key_is_named_once_and_lies_with_the_records() -> None:
-    keys, told = plan(record_changes.tenant_changed(TENANT, TENANT, "tenant.patch"))
+    keys, told = plan(decisions.tenant_changed(TENANT, TENANT, "tenant.patch"))
     assert len(keys) == len(set(keys))
     assert all(key.startswith("tg:{records}:") for key in keys)
     assert keys[told["audit"] - 1] == layout.AUDIT
@@ -47,7 +48,7 @@ def test_every_key_is_named_once_and_lies_with_the_records() -> None:
 
 
 def test_an_entry_says_who_what_before_and_after() -> None:
-    _, told = plan(record_changes.tier_created(STANDARD_TIERS[0]))
+    _, told = plan(decisions.tier_created(STANDARD_TIERS[0]))
     (entry,) = told["entries"]
     fields = dict(zip(entry[::2], entry[1::2], strict=True))
     assert fields.keys() == {"who", "action", "target", "before", "after", "request_id"}
@@ -59,6 +60,6 @@ def test_an_entry_says_who_what_before_and_after() -> None:
 
 def test_what_may_never_be_is_refused_without_a_look() -> None:
     with pytest.raises(TidegateError, match="reserved"):
-        record_changes.tenant_created(Tenant(id="operators", tier="pro"))
+        decisions.tenant_created(Tenant(id="operators", tier="pro"))
     with pytest.raises(TidegateError, match="without a key"):
-        record_changes.tier_deleted(STANDARD_TIERS[0])
+        decisions.tier_deleted(STANDARD_TIERS[0])

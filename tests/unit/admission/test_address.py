@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.admission.address import MAX_HEADER, MAX_HOPS, Addresses, Client, is_within
+from control_plane.admission.identity.address import (
+    MAX_HEADER,
+    MAX_HOPS,
+    Addresses,
+    Client,
+    is_within,
+)
 
 PROXIES = Addresses(["10.0.0.0/8", "2001:db8:ffff::/48", "127.0.0.1"])
 

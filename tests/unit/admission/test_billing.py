@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.admission.billing import Terms, charge, terms_of
-from control_plane.admission.records import Limits, Overrides, Tenant, Tier
-from control_plane.admission.usage import Spot, Tally
-from control_plane.admission.usage_lines import (
+from control_plane.admission.records.shapes import Limits, Overrides, Tenant, Tier
+from control_plane.admission.usage.billing import Terms, charge, terms_of
+from control_plane.admission.usage.lines import (
     MonthLine,
     UsageLine,
     comma_separated,
@@ -22,6 +21,7 @@ from control_plane.admission.usage_lines import (
     ndjson,
     usage_line,
 )
+from control_plane.admission.usage.reading import Spot, Tally
 
 
 def tier(**limits: Any) -> Tier:

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.admission import apikeys
-from control_plane.admission.address import Addresses
-from control_plane.admission.identity import Hooks, Identity
+from control_plane.admission.identity import apikeys
+from control_plane.admission.identity.address import Addresses
+from control_plane.admission.identity.identity import Hooks, Identity
+from control_plane.admission.identity.resolver import INVALID_KEY
+from control_plane.admission.identity.tokens import Tokens
 from control_plane.admission.principal import Principal
-from control_plane.admission.records import (
+from control_plane.admission.records.shapes import (
     OPERATORS,
     STANDARD_TIERS,
     ApiKey,
@@ -25,8 +27,6 @@ from control_plane.admission.records import (
     Tenant,
     Tier,
 )
-from control_plane.admission.resolver import INVALID_KEY
-from control_plane.admission.tokens import Tokens
 from control_plane.errors import (
     AdmissionUnavailable,
     Forbidden,

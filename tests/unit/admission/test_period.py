@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.admission.period import (
+from control_plane.admission.usage.period import (
     DAY_S,
     HOUR_S,
     Group,

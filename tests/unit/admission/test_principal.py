@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from control_plane.admission.principal import Principal
-from control_plane.admission.records import Limits
+from control_plane.admission.records.shapes import Limits
 
 LIMITS = Limits(requests=1, burst=1, concurrency=1)
 

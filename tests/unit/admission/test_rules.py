@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from control_plane.abuse import AbuseRules, ErrorShare, ManyKeys, RateJump
-from control_plane.admission.rules import Finding, Window, judge
-from control_plane.admission.seen import Counts
-from control_plane.admission.steps import (
+from control_plane.admission.abuse.rules import Finding, Window, judge
+from control_plane.admission.abuse.seen import Counts
+from control_plane.admission.abuse.steps import (
     OPERATOR,
     Block,
     held_from,

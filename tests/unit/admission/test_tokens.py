@@ -24,10 +24,16 @@ from joserfc import jwe, jws
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from control_plane.admission import oidc
-from control_plane.admission.claims import LEEWAY_S, MAX_TOKEN, check_claims, check_header, read
-from control_plane.admission.oidc import signing_keys
-from control_plane.admission.tokens import Tokens
+from control_plane.admission.identity import oidc
+from control_plane.admission.identity.claims import (
+    LEEWAY_S,
+    MAX_TOKEN,
+    check_claims,
+    check_header,
+    read,
+)
+from control_plane.admission.identity.oidc import signing_keys
+from control_plane.admission.identity.tokens import Tokens
 from control_plane.errors import AdmissionUnavailable, Unauthenticated
 from control_plane.issuers import OidcIssuer
 from tests.unit.admission.issuer import (

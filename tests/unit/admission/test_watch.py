@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from control_plane.admission.probing import MAX_FIELDS, Habits, Signs
-from control_plane.admission.seen import Counts, Outcome
-from control_plane.admission.watch import MAX_BODY, MAX_INPUTS, MAX_PENDING, Batch, Watch
+from control_plane.admission.abuse.probing import MAX_FIELDS, Habits, Signs
+from control_plane.admission.abuse.seen import Counts, Outcome
+from control_plane.admission.abuse.watch import MAX_BODY, MAX_INPUTS, MAX_PENDING, Batch, Watch
 
 ADDRESS = "192.0.2.1/32"
 ROW = {"alcohol": 13.2, "ash": 2.14, "hue": 1.05, "proline": 1050}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from control_plane.admission.permit import Permit
+from control_plane.admission.limits.permit import Permit
 from control_plane.admission.principal import Principal
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.errors import InvalidInput, TidegateError

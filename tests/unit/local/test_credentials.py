@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.admission import apikeys
+from control_plane.admission.identity import apikeys
 from control_plane.local.credentials import Credentials, ensure_credentials, secret_settings
 from control_plane.local.datadir import DataDir
 

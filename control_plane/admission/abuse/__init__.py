@@ -1,0 +1,1 @@
+"""What clients do over minutes: seen, judged, blocked."""

@@ -1,0 +1,1 @@
+"""Who calls: credentials, and the records that say what they open."""
