@@ -31,7 +31,7 @@ from control_plane.errors import (
 )
 from control_plane.inference.lanes import Lanes
 from control_plane.routing.selection import Router
-from control_plane.types import Life, ModelRef, Route
+from control_plane.types import Life, ModelRef, Route, Version
 
 SLOWED_DOWN: Final = Warned(
     "SLOWED_DOWN", "Unusual traffic: rate and priority are reduced; a block may follow"
@@ -182,21 +182,36 @@ class Pipeline:
         try:
             return self.router.resolve(model, selector)
         except TidegateError as error:
-            raise self.told_to(call.principal, error) from None
+            raise self.told_to(call.principal, error, model) from None
 
-    def told_to(self, principal: Principal, error: TidegateError) -> TidegateError:
-        """An error of routing that names no model which the caller may not know of."""
-        models = error.details.get("models")
+    def told_to(
+        self, principal: Principal, error: TidegateError, model: str | None = None
+    ) -> TidegateError:
+        """An error of routing that names nothing which the caller may not know of.
+
+        Args:
+            principal: Who is told.
+            error: What the router raised.
+            model: Of which model, if it is about versions.
+        """
+        models, versions = error.details.get("models"), error.details.get("versions")
         if models is not None:
             error.details["models"] = [
-                name
-                for name in models
-                if any(
-                    self.is_visible(principal, ModelRef(name, version))
-                    for version in self.router.model(name).versions
-                )
+                name for name in models if self.visible_versions(principal, name)
             ]
+        if versions is not None:
+            name = self.router.model(model).name
+            shown = {str(version) for version in self.visible_versions(principal, name)}
+            error.details["versions"] = [version for version in versions if version in shown]
         return error
+
+    def visible_versions(self, principal: Principal, model: str) -> list[Version]:
+        """The versions of a model that a caller may know of, ascending."""
+        return [
+            version
+            for version in self.router.model(model).versions
+            if self.is_visible(principal, ModelRef(model, version))
+        ]
 
     def _check_rights(self, principal: Principal, contract: CompiledContract) -> None:
         """Raise unless the caller may predict with a version.

@@ -134,7 +134,7 @@ def list_versions(
     """The versions of one model."""
     shown = _Shown(request, state)
     found = shown.model(model)
-    return VersionList(found.name, str(found.default), shown.version_views(found))
+    return VersionList(found.name, str(shown.default(found)), shown.version_views(found))
 
 
 @get("/api/v1/models/{model:str}/schema", sync_to_thread=False)
@@ -184,7 +184,10 @@ class _Shown:
 
     def route(self, name: str, selector: str | None) -> Route:
         model = self.model(name)
-        route = self.pipeline.router.resolve(name, selector)
+        try:
+            route = self.pipeline.router.resolve(name, selector)
+        except TidegateError as error:
+            raise self.pipeline.told_to(self._principal, error, name) from None
         if not self.pipeline.is_visible(self._principal, route.ref):
             versions = [str(version) for version in self._versions(model)]
             message = f"{name} has no such version that the caller may use"
@@ -194,24 +197,28 @@ class _Shown:
         return route
 
     def view(self, model: Model) -> ModelView:
-        default = self.pipeline.contracts[ModelRef(model.name, model.default)]
+        versions = self._versions(model)
+        default = self.default(model)
+        contract = self.pipeline.contracts[ModelRef(model.name, default)].contract
+        aliases = sorted(model.aliases.items())
         return ModelView(
             name=model.name,
-            title=default.contract.title,
-            default_version=str(model.default),
-            aliases={alias: str(version) for alias, version in sorted(model.aliases.items())},
-            versions=[str(version) for version in self._versions(model)],
+            title=contract.title,
+            default_version=str(default),
+            aliases={alias: str(version) for alias, version in aliases if version in versions},
+            versions=[str(version) for version in versions],
         )
+
+    def default(self, model: Model) -> Version:
+        """The default version, or the latest that the caller may use in its place."""
+        versions = self._versions(model)
+        return model.default if model.default in versions else versions[-1]
 
     def version_views(self, model: Model) -> list[VersionView]:
         return [_version(self.pipeline, model, version) for version in self._versions(model)]
 
     def _versions(self, model: Model) -> list[Version]:
-        return [
-            version
-            for version in model.versions
-            if self.pipeline.is_visible(self._principal, ModelRef(model.name, version))
-        ]
+        return self.pipeline.visible_versions(self._principal, model.name)
 
 
 def _version(pipeline: Pipeline, model: Model, version: Version) -> VersionView:

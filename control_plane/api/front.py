@@ -19,7 +19,7 @@ from control_plane import problem
 from control_plane.admission.limits.permit import Permit
 from control_plane.api import predict
 from control_plane.api.request import ClientGone, read_headers
-from control_plane.api.visit import READ, admit, charged, identify, watch
+from control_plane.api.visit import READ, admit, charged, identify, leave, watch
 from control_plane.errors import ModelUnavailable, TidegateError
 from control_plane.services import Services
 from control_plane.telemetry.access_log import AccessLog
@@ -153,7 +153,7 @@ class Front:
             await self.litestar(scope, receive, send_with_ids)
         finally:
             if permit is not None:
-                permit.refund(failed=exchange.status >= 400)
+                leave(services, state["principal"], permit, exchange.status)
         template = scope.get("path_template")
         if template:
             exchange.route = str(template)

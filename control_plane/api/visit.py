@@ -9,6 +9,7 @@ from typing import Any, Final
 from litestar.types import HTTPScope
 
 from control_plane.admission.abuse.seen import Outcome
+from control_plane.admission.limits.gate import OFFENCE
 from control_plane.admission.limits.permit import Permit, Price
 from control_plane.admission.principal import Principal
 from control_plane.errors import TidegateError
@@ -17,7 +18,7 @@ from control_plane.telemetry.exchange import Exchange
 
 READ: Final = Price()
 """Of a request that reaches no model."""
-REFUSED: Final = Price(offence=1000)
+REFUSED: Final = Price(offence=OFFENCE)
 """Of a request that is refused for what it is: it counts as any other, and against the client."""
 DECISION_S: Final = 2.0
 _OUTCOMES: Final = {401: Outcome.AUTH, 403: Outcome.AUTH, 429: Outcome.LIMITED}
@@ -86,6 +87,13 @@ def _outcome(status: int) -> Outcome:
     if status >= 500:
         return Outcome.FAILED
     return _OUTCOMES.get(status, Outcome.INVALID)
+
+
+def leave(services: Services, principal: Principal, permit: Permit, status: int) -> None:
+    """End a visit that reached no model; an error of the client's own making counts against it."""
+    permit.refund(failed=status >= 400)
+    if 400 <= status < 500:
+        services.admission.gate.offend(principal, READ)
 
 
 async def charged(

@@ -29,6 +29,8 @@ from control_plane.errors import AdmissionUnavailable, DeadlineExceeded, Overloa
 
 MAX_CALL: Final = 1024
 MAX_WAITING: Final = 100_000
+OFFENCE: Final = 1000
+"""An error of the client's own making, in thousandths of an offence."""
 FLUSH_S: Final = 0.005
 """Reports wait so long for a demand to travel with, in seconds."""
 LAZY_FLUSH_S: Final = 0.025
@@ -129,6 +131,14 @@ class Gate:
             raise AdmissionUnavailable("The server is shutting down") from None
         assert permit is not None  # noqa: S101 (only flushes get None)
         return permit
+
+    def offend(self, principal: Principal, price: Price) -> None:
+        """Count an offence of a request that was admitted at a price, with the next call."""
+        if not self.is_away:
+            pool = self._pool(principal, price)
+            pool.offences += OFFENCE
+            self._hungry.add(pool)
+            self._send()
 
     def tally(self) -> dict[str, int]:
         """Requests since the last time: granted ``ahead``, ``asked`` for, decided ``alone``."""

@@ -7,13 +7,12 @@ from collections import Counter
 from contextlib import suppress
 from typing import Final
 
+from control_plane.admission.limits.gate import OFFENCE
 from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Reason
 from control_plane.admission.limits.link import LinkDown
 from control_plane.admission.recent import Recent
 from control_plane.admission.records.shapes import ANONYMOUS, STANDARD_TIERS
 
-ONE: Final = 1000
-"""An offence, in thousandths."""
 MAX_NETWORKS: Final = 10_000
 _LIMITS: Final = next(tier.limits for tier in STANDARD_TIERS if tier.name == ANONYMOUS)
 
@@ -69,5 +68,5 @@ class BadCredentials:
 
 
 def _entry(network: str, count: int) -> Entry:
-    demand = Demand("", f"x:{network}", 0, 0, 0, 0, 0, 0, offence=ONE * count)
+    demand = Demand("", f"x:{network}", 0, 0, 0, 0, 0, 0, offence=OFFENCE * count)
     return Entry(f"a:{network}", _LIMITS, [], [demand])

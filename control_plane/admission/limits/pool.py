@@ -25,6 +25,7 @@ class Pool:
         principal: Who asks, with its latest limits.
         price: What one request costs.
         standing: What the accounts said last; None before the first answer.
+        offences: Thousandths of offences that were not told yet.
         owed: What was served while the accounts were away and they do not know of yet.
         changed: Told when something became of a grant that the accounts know.
         repaid: The same of one that is owed.
@@ -32,8 +33,9 @@ class Pool:
         touched: Event-loop time of the latest request, seconds.
     """
 
-    __slots__ = ("_asked_at", "_begun", "_grants", "_target", "changed", "field", "owed", "price",
-                 "principal", "repaid", "spare", "standing", "touched")  # fmt: skip
+    __slots__ = ("_asked_at", "_begun", "_grants", "_target", "changed", "field", "offences",
+                 "owed", "price", "principal", "repaid", "spare", "standing",
+                 "touched")  # fmt: skip
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class Pool:
         self.repaid = partial(repaid, self)
         self.touched = now
         self._grants: deque[Grant] = deque()
-        self.spare = 0
+        self.spare = self.offences = 0
         self._begun = 0
         self._asked_at = now
         self._target = LEAST_AHEAD
@@ -109,6 +111,7 @@ class Pool:
         self._target = min(MOST_AHEAD, max(LEAST_AHEAD, round(rate * AHEAD_S)))
         self._asked_at, self._begun = now, 0
         price = self.price
+        offences, self.offences = self.offences, 0
         return Demand(
             permit=permit,
             client=self.principal.client,
@@ -118,7 +121,7 @@ class Pool:
             units=price.units,
             slot=1,
             ttl_ms=price.ttl_ms,
-            offence=price.offence * waiting,
+            offence=price.offence * waiting + offences,
         )
 
     def debt(self, grant: Grant) -> Demand:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from joserfc.jwk import ECKey, Key, RSAKey
 
@@ -22,6 +23,7 @@ from control_plane.admission.identity.tokens import Tokens
 from control_plane.errors import AdmissionUnavailable, Unauthenticated
 from control_plane.issuers import OidcIssuer
 from tests.integration.admission.conftest import free_port
+from tests.stack import Door
 
 HERE = Path(__file__).parent / "oidc"
 CACHE = Path(__file__).resolve().parents[3] / ".cache"
@@ -197,3 +199,21 @@ async def test_an_outage_is_survived_on_cached_keys(
         await starting.verify(unseen)
     with provider.running(key):
         assert await accepts(starting, unseen)
+
+
+async def test_a_token_opens_the_public_door_and_makes_its_tenant_known(
+    provider: RealProvider, door: Door
+) -> None:
+    issuers = f"[{msgspec.json.encode(provider.rules(default_tier='free')).decode()}]"
+    with provider.running(rsa("one")), door(oidc_issuers=issuers) as gateway:
+        token = await provider.token("predict")
+        answers = [
+            gateway.anonymous.get("/api/v1/models", headers={"authorization": f"Bearer {sent}"})
+            for sent in (token, token[:-5] + "AAAAA", token)
+        ]
+        tenant = gateway.operators.get(f"/tenants/{CLIENT}").json()
+    assert [answer.status_code for answer in answers] == [200, 401, 200]
+    assert answers[0].json()["models"]
+    assert answers[0].headers["x-ratelimit-limit"] == "60"
+    assert 'error="invalid_token"' in answers[1].headers["www-authenticate"]
+    assert tenant["tier"] == "free"
