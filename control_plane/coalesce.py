@@ -10,7 +10,7 @@ Guarantees:
 - At most ``max_waiting`` members wait; one more is refused with :class:`QueueFull`.
 - Keys take turns, members of a key keep their order; who said ``later`` goes when no other waits.
 - A member whose deadline has passed gets ``TimeoutError`` on time and is never dispatched; a call
-  whose last member has gone is cancelled.
+  whose last member has gone is cancelled, unless calls are not to be abandoned.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Waiting(Generic[Item, Result]):
             self._call.left()
             self._call = None
 
-    def board(self, call: _Call, now: float, shared: int) -> None:
-        """Note the call that carries this member."""
+    def board(self, call: _Call | None, now: float, shared: int) -> None:
+        """Note the call that carries this member, if it is to end with its last member."""
         self._call = call
         self.dispatched = now
         self.shared = shared
@@ -111,6 +111,7 @@ class Coalescer(Generic[Item, Result]):
         slots: int,
         max_waiting: int,
         fit: Callable[[Hashable], int] | None = None,
+        abandon: bool = True,
     ) -> None:
         """Set the bounds.
 
@@ -122,9 +123,11 @@ class Coalescer(Generic[Item, Result]):
             slots: Calls in flight, at least 1.
             max_waiting: Members that may wait, at least 1.
             fit: Members of a call of one key, at least 1, where that may be fewer.
+            abandon: Cancel a call whose last member has gone; not of one with lasting effects.
         """
         self._run = run
         self._fit = fit
+        self._abandon = abandon
         self.max_batch = max_batch
         self._slots = slots
         self._max_waiting = max_waiting
@@ -242,7 +245,7 @@ class Coalescer(Generic[Item, Result]):
         call = _Call(len(batch))
         now = perf_counter()
         for member in batch:
-            member.board(call, now, len(batch))
+            member.board(call if self._abandon else None, now, len(batch))
         task = self._loop.create_task(self._deliver(batch))
         call.task = task
         self._calls.add(task)

@@ -54,6 +54,7 @@ def main() -> None:
                 memory={role: tree.memory() for role, tree in stack.trees.items()},
                 start_s=start_seconds(stack, folder, STARTS),
                 checked=bench.checked,
+                admission={} if options.quick else _admission(stack),
                 backend={} if options.quick else _backend(stack, plan),
             )
     _write(report, options.out)
@@ -111,6 +112,17 @@ def _backend(stack: Stack, plan: Plan) -> dict[str, dict[str, dict[str, float]]]
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     measured: dict[str, dict[str, dict[str, float]]] = json.loads(done.stdout)
+    return measured
+
+
+def _admission(stack: Stack) -> dict[str, dict[str, float]]:
+    _say("timing admission by itself")
+    command = [sys.executable, "-m", "loadtests.bench.admission"]
+    url = stack.limits_url + "\n"
+    done = subprocess.run(
+        command, cwd=ROOT, input=url, stdout=subprocess.PIPE, text=True, check=True
+    )
+    measured: dict[str, dict[str, float]] = json.loads(done.stdout)
     return measured
 
 

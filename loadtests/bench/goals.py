@@ -72,7 +72,7 @@ def _latency(report: Report) -> Iterator[Goal]:
     for case in report.cases():
         if report.has(case, 1):
             yield Goal(
-                f"{case}, 1 connection: p50 above Triton alone", " ms", 0.8,
+                f"{case}, 1 connection: p50 above Triton alone", " ms", 1.0,
                 at_most=True, measured=report.difference(case, TO_TRITON, 1, P50),
             )  # fmt: skip
 

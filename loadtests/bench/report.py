@@ -29,6 +29,8 @@ def markdown(report: Report) -> str:
         *(f"## {CASES[case].title}\n\n{_case(report, case)}" for case in report.cases()),
         "## Memory\n\n" + _memory(report),
     ]
+    if report.admission:
+        blocks.append("## Admission by itself\n\n" + _admission(report))
     if report.backend:
         blocks.append("## Our backend against bare ONNX Runtime\n\n" + _backend(report))
     return "\n\n".join(blocks) + "\n"
@@ -93,6 +95,18 @@ def _memory(report: Report) -> str:
         if (memory := report.memory[role])
     ]
     return "MiB, after the last run.\n\n" + _table(["processes", "RSS", "PSS", "peak RSS"], rows)
+
+
+def _admission(report: Report) -> str:
+    rows = [
+        [*name.split(", "), f"{seen['cpu_us']:.0f}", f"{seen['server_cpu_us']:.0f}",
+         f"{seen['wait_us']:.0f}", f"{seen['p99_us']:.0f}", f"{seen['asked']:.1%}"]
+        for name, seen in report.admission.items()
+    ]  # fmt: skip
+    head = ["granted", "callers", "our CPU, µs a request", "limits server's CPU", "wait p50, µs",
+            "wait p99, µs", "waited for the server"]  # fmt: skip
+    text = "Rate, requests in flight, quota, usage and headers of a request that holds 5 ms.\n\n"
+    return text + _table(head, rows)
 
 
 def _backend(report: Report) -> str:

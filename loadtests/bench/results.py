@@ -48,6 +48,7 @@ class Report(Struct, frozen=True):
         memory: By role, after the last run.
         start_s: Start of the control plane to its readiness, Triton being up, seconds.
         checked: Answers that were compared with Triton's own.
+        admission: What ``admission.py`` says; empty if it was left out.
         backend: What ``backend.py`` says, by Triton model and batch size; empty if it was left out.
     """
 
@@ -56,6 +57,7 @@ class Report(Struct, frozen=True):
     memory: dict[str, Memory]
     start_s: float
     checked: int
+    admission: dict[str, dict[str, float]]
     backend: dict[str, dict[str, dict[str, float]]]
 
     def cases(self) -> list[str]:

@@ -53,6 +53,12 @@ class Stack(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Stack({self.urls})"
 
+    @property
+    def limits_url(self) -> str:
+        """URL of Tidegate's limits server, with its password."""
+        password = (self.data_dir / "valkey-password").read_text().strip()
+        return f"redis://:{password}@{self.endpoints['valkey_limits']}/0"
+
 
 @contextmanager
 def started(folder: Path) -> Iterator[Stack]:
@@ -92,7 +98,7 @@ def start_seconds(stack: Stack, folder: Path, repeats: int) -> float:
     environment = {
         "TIDEGATE_TRITON_URLS": stack.endpoints["triton_grpc"],
         "TIDEGATE_REDIS_URL": f"{servers}{stack.endpoints['valkey']}/0",
-        "TIDEGATE_LIMITS_REDIS_URL": f"{servers}{stack.endpoints['valkey_limits']}/0",
+        "TIDEGATE_LIMITS_REDIS_URL": stack.limits_url,
         "TIDEGATE_DEFAULT_MODEL": "sentiment",
         "TIDEGATE_KEY_PEPPER": (data / "key-pepper").read_text().strip(),
         "TIDEGATE_DATA_KEY": (data / "data-key").read_text().strip(),

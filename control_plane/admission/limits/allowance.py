@@ -12,9 +12,11 @@ from control_plane.admission.principal import Principal
 from control_plane.errors import AdmissionUnavailable, TidegateError
 
 MOST_S: Final = 60.0
-"""So long after the accounts went away local decisions end, in seconds."""
+"""So many seconds without the accounts are bridged; outages that follow each other count as one."""
 MOST_UNITS: Final = 100_000
 """Units of one subject in that time, over all processes."""
+CALM_S: Final = 300.0
+"""After so many seconds with the accounts an allowance is whole again."""
 
 
 class _Book:
@@ -22,9 +24,9 @@ class _Book:
 
     __slots__ = ("slots", "tat", "units")
 
-    def __init__(self) -> None:
-        self.tat = self.units = 0.0
-        self.slots = 0
+    def __init__(self, tat: float) -> None:
+        self.tat = tat
+        self.units = self.slots = 0
 
 
 class Allowance:
@@ -34,28 +36,43 @@ class Allowance:
         """Ask for the number of processes when it is needed."""
         self._replicas = replicas
         self._books: dict[str, _Book] = {}
-        self._since = 0.0
+        self._since = self._ended = -math.inf
+        self._spent_s = 0.0
 
     def begin(self, now: float) -> None:
-        """The accounts went away now (event-loop seconds): everybody's share is whole."""
-        self._since = now
-        self._books.clear()
+        """The accounts went away now (event-loop seconds).
 
-    def take(self, principal: Principal, price: Price, now: float) -> None:
+        Everybody's share is whole, unless they were away a short while ago: a server that comes
+        and goes must not give everybody a share each time.
+        """
+        self._since = now
+        if now - self._ended > CALM_S:
+            self._spent_s = 0.0
+            self._books.clear()
+
+    def end(self, now: float) -> None:
+        """The accounts are back now."""
+        self._ended = now
+        self._spent_s += now - self._since
+
+    def take(self, principal: Principal, price: Price, now: float, wait_s: float = 0.0) -> None:
         """Begin a request.
 
         Args:
             principal: Who asks.
             price: What it costs.
             now: Event-loop time, seconds.
+            wait_s: Seconds until the rate was whole again, as the accounts said last.
 
         Raises:
             AdmissionUnavailable: For anonymous callers, after a minute, and beyond the units.
             TidegateError: RATE_LIMITED or CONCURRENCY_LIMITED.
         """
-        if principal.kind == "anonymous" or now - self._since > MOST_S:
+        if principal.kind == "anonymous" or self._spent_s + now - self._since > MOST_S:
             raise AdmissionUnavailable("The accounts are away: the call cannot be admitted", 5)
-        book = self._books.setdefault(principal.subject, _Book())
+        book = self._books.get(principal.subject)
+        if book is None:
+            book = self._books[principal.subject] = _Book(now + wait_s)
         limits, replicas = principal.limits, max(1, self._replicas())
         interval = interval_us(limits) * replicas / 1e6
         burst = max(1, limits.burst // replicas)

@@ -16,12 +16,22 @@ from control_plane.admission.limits.link import Command, Link, LinkDown
 from control_plane.admission.limits.standing import Standing, interval_us
 from control_plane.admission.records.shapes import Limits
 
-ANONYMOUS_IDLE_S: Final = 86_400
-"""What is known of an anonymous caller is forgotten after a day without a call."""
+ANONYMOUS_IDLE_S: Final = 7_200
+"""What is known of an anonymous caller is forgotten after two hours without a call."""
 REPLY_S: Final = 0.4
 """Seconds after which a server that does not answer counts as away."""
 _SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_bytes()
 _encode: Final = msgspec.msgpack.Encoder().encode
+
+
+WITHDRAWN: Final = -1
+_AWAY: Final = ("LOADING", "READONLY", "OOM", "MISCONF", "NOAUTH", "NOPERM", "MASTERDOWN", "BUSY",
+                "CLUSTERDOWN", "TRYAGAIN")  # fmt: skip
+"""Errors of a server that can take nothing now."""
+
+
+class ScriptFailed(Exception):
+    """The script failed for one entry; others are not touched."""
 
 
 class Reason(IntEnum):
@@ -71,7 +81,8 @@ class Report(Struct, frozen=True, array_like=True):
         used: Requests that began.
         settled: Of these, those that ended.
         confirmed: Of these, those that are to be paid.
-        returned: Requests that will never begin.
+        returned: Requests that will never begin; ``WITHDRAWN`` for whatever was granted, of a
+            permit whose answer was lost: it is refunded.
         field: ``<client>|<model>|<version>`` of the usage.
         requests: Requests that ended since the report before.
         errors: Of these, those that failed.
@@ -131,11 +142,13 @@ class Ledger:
         self._link = link
         self._digest: bytes | None = None
 
-    async def ask(self, entries: Sequence[Entry], *, repeated: bool = False) -> list[Verdict]:
-        """Take the entries to the server in one round trip, one atomic call a subject.
+    async def ask(
+        self, entries: Sequence[Entry], *, repeated: bool = False
+    ) -> list[Verdict | ScriptFailed]:
+        """Take the entries to the server in one round trip, one atomic call an entry.
 
         Args:
-            entries: One a subject.
+            entries: At least one.
             repeated: True if the same call was made before and its reply was lost.
 
         Raises:
@@ -144,13 +157,12 @@ class Ledger:
         if self._digest is None:
             await self.prepare()
         replies = await self._call(entries, repeated)
-        if any(isinstance(reply, hiredis.ReplyError) for reply in replies):
-            if all("NOSCRIPT" not in str(reply) for reply in replies):
-                raise LinkDown(_first_error(replies))
+        if any(_kind(reply) == "NOSCRIPT" for reply in replies):
             await self.prepare()
             replies = await self._call(entries, repeated=True)
-        if any(isinstance(reply, hiredis.ReplyError) for reply in replies):
-            raise LinkDown(_first_error(replies))
+        for reply in replies:
+            if _kind(reply) in _AWAY:
+                raise LinkDown(f"the server refused: {_kind(reply)}")
         return [_read(entry, reply) for entry, reply in zip(entries, replies, strict=True)]
 
     async def prepare(self) -> None:
@@ -160,8 +172,8 @@ class Ledger:
             LinkDown: If it cannot be reached.
         """
         replies = await self._link.call([(b"SCRIPT", b"LOAD", _SCRIPT)], REPLY_S)
-        if isinstance(replies[0], hiredis.ReplyError):
-            raise LinkDown(_first_error(replies))
+        if _kind(replies[0]):
+            raise LinkDown(f"the server refused: {_kind(replies[0])}")
         self._digest = replies[0]
 
     async def _call(self, entries: Sequence[Entry], repeated: bool) -> list[Any]:  # noqa: FBT001
@@ -190,7 +202,9 @@ class Ledger:
         )  # fmt: skip
 
 
-def _read(entry: Entry, reply: list[Any]) -> Verdict:
+def _read(entry: Entry, reply: Any) -> Verdict | ScriptFailed:
+    if isinstance(reply, hiredis.ReplyError):
+        return ScriptFailed(_kind(reply))
     now_us, wait_us, held, day_used, month_used, answers = reply
     granted = [
         Granted(answer[0], answer[1], Reason(answer[2]), answer[3], answer[4] == 1)
@@ -201,7 +215,6 @@ def _read(entry: Entry, reply: list[Any]) -> Verdict:
     return Verdict(standing, granted)
 
 
-def _first_error(replies: list[Any]) -> str:
-    """The kind of the first error reply, without its text, which may quote arguments."""
-    error = next(reply for reply in replies if isinstance(reply, hiredis.ReplyError))
-    return f"the server refused: {str(error).split(' ', 1)[0]}"
+def _kind(reply: Any) -> str:
+    """The first word of an error reply, without its text, which may quote arguments; else empty."""
+    return str(reply).split(" ", 1)[0] if isinstance(reply, hiredis.ReplyError) else ""

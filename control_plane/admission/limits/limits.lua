@@ -6,7 +6,8 @@
 --   { repeated, interval_us, burst, concurrency, month_units, day_units, bills, idle_s,
 --     { report… }, { demand… } }
 --   report  { permit, used, settled, confirmed, returned, field, requests, errors, compute_us }
---           totals of the permit so far, then what to add to the usage; told twice, it counts once
+--           totals of the permit so far, then what to add to the usage; told twice, it counts once;
+--           returned -1: whatever was granted, of a permit whose answer was lost
 --   demand  { permit, client, now, ahead, cost, units, holds_slot, ttl_ms, offence, owed }
 --           owed: of an earlier time without this server; recorded, never refused
 -- Returns { now_us, us until the rate is whole, held, units of the day, units of the month,
@@ -157,6 +158,7 @@ for _, report in ipairs(reports) do
   local id, used, settled, confirmed, returned =
     report[1], report[2], report[3], report[4], report[5]
   local p = read_permit(id)
+  if p and returned < 0 then used, settled, returned = p.used, p.used, p.granted - p.used end
   if p and used + settled + returned > p.used + p.settled + p.returned then
     local spent = used - p.used
     if spent > 0 then tat = math.max(tat, now) + spent * p.cost * interval end
@@ -236,8 +238,8 @@ for index, demand in ipairs(demands) do
     local most = math.max(1, math.floor(burst / part))
     local base = math.max(tat, now)
     local by_rate, by_slots, by_quota = 1e15, 1e15, 1e15
-    if cost > 0 then by_rate = math.floor(((now - base) / step + most - held + 1e-6) / cost) end
-    if slot > 0 then by_slots = math.max(1, math.floor(concurrency / part)) - slots end
+    if cost > 0 and not owed then by_rate = math.floor(((now - base) / step + most - held + 1e-6) / cost) end
+    if slot > 0 and not owed then by_slots = math.max(1, math.floor(concurrency / part)) - slots end
     local tight = QUOTA_MONTH
     if units > 0 and bills == 0 and not owed then
       if month_units >= 0 then by_quota = math.floor((month_units - mu) / units) end

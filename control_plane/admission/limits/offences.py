@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from control_plane.admission.limits.gate import OFFENCE
-from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Reason
+from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Reason, ScriptFailed
 from control_plane.admission.limits.link import LinkDown
 from control_plane.admission.recent import Recent
 from control_plane.admission.records.shapes import ANONYMOUS, STANDARD_TIERS
@@ -62,6 +62,8 @@ class BadCredentials:
     async def _learn(self, networks: list[str], entries: list[Entry]) -> None:
         verdicts = await self._ledger.ask(entries)
         for network, verdict in zip(networks, verdicts, strict=True):
+            if isinstance(verdict, ScriptFailed):
+                continue
             granted = verdict.granted[0]
             if granted.reason is Reason.BLOCKED:
                 self._until.put(network, self._loop.time() + granted.retry_us / 1e6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from control_plane.admission.limits.allowance import Allowance
@@ -28,7 +28,6 @@ class Outage:
         self,
         ledger: Ledger,
         allowance: Allowance,
-        pools: Mapping[tuple[str, str], Pool],
         next_id: Callable[[], str],
         ended: Callable[[], None],
     ) -> None:
@@ -37,13 +36,12 @@ class Outage:
         Args:
             ledger: The accounts.
             allowance: What may be admitted without them.
-            pools: Those that may owe something.
             next_id: Gives ids of permits.
             ended: Told when the accounts are back and know every debt that has ended.
         """
         self._ledger = ledger
         self._allowance = allowance
-        self._pools = pools
+        self._pools: Iterable[Pool] = ()
         self._next_id = next_id
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -53,6 +51,10 @@ class Outage:
     def is_on(self) -> bool:
         """True while the accounts are away."""
         return self._search is not None
+
+    def watch(self, pools: Iterable[Pool]) -> None:
+        """Know the pools, which may owe something."""
+        self._pools = pools
 
     def begin(self, reason: str) -> None:
         """The accounts are away."""
@@ -67,7 +69,8 @@ class Outage:
         Raises:
             TidegateError: If the allowance does not cover it.
         """
-        self._allowance.take(pool.principal, pool.price, self._loop.time())
+        wait_s = pool.standing.wait_us / 1e6 if pool.standing is not None else 0.0
+        self._allowance.take(pool.principal, pool.price, self._loop.time(), wait_s)
         return Permit(pool.borrow(), None, 0, pool.price.units, pool.repaid)
 
     def repaid(self, pool: Pool, grant: Grant) -> None:
@@ -87,7 +90,7 @@ class Outage:
             await asyncio.sleep(random.uniform(*PROBE_S))  # noqa: S311 (spreads load)
             try:
                 await self._ledger.prepare()
-                while owing := [pool for pool in self._pools.values() if pool.owed]:
+                while owing := [pool for pool in self._pools if pool.owed]:
                     for pool in owing:
                         await self._repay(pool)
             except LinkDown:
@@ -95,6 +98,7 @@ class Outage:
             break
         log.info("the limits server is back")
         self._search = None
+        self._allowance.end(self._loop.time())
         self._ended()
 
     async def _repay(self, pool: Pool) -> None:

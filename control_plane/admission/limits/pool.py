@@ -12,7 +12,7 @@ from control_plane.admission.limits.permit import HOLD_S, Grant, Price
 from control_plane.admission.limits.standing import Standing
 from control_plane.admission.principal import Principal
 
-AHEAD_S: Final = 0.02
+AHEAD_S: Final = 0.05
 """Requests of so many seconds are asked for ahead."""
 MOST_AHEAD: Final = 256
 LEAST_AHEAD: Final = 4
@@ -62,7 +62,7 @@ class Pool:
     @property
     def is_low(self) -> bool:
         """True if it is time to ask for more, ahead of the need."""
-        return self.price.ahead and bool(self._grants) and self.spare * 2 < self._target
+        return self.price.ahead and bool(self._grants) and self.spare * 4 < self._target
 
     def take(self, now: float) -> Grant | None:
         """Begin a request that was granted ahead; None if there is none, or it is too old."""
@@ -131,9 +131,9 @@ class Pool:
             client=self.principal.client,
             wanted=grant.used,
             ahead=0,
-            cost=0,
+            cost=self.price.cost,
             units=self.price.units,
-            slot=0,
+            slot=1,
             ttl_ms=self.price.ttl_ms,
             owed=1,
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from msgspec import structs
+from typing import Final
 
-from control_plane.admission.limits.ledger import Demand, Entry
+from control_plane.admission.limits.ledger import WITHDRAWN, Demand, Entry, Report
 from control_plane.admission.limits.permit import Grant, Permit
 from control_plane.admission.limits.pool import Pool
+from control_plane.admission.records.shapes import Limits
 from control_plane.coalesce import Waiting
+
+MAX_PART: Final = 200
+"""Reports and demands of one script call: Lua takes some thousand values, each client has six."""
 
 
 class Ask:
@@ -25,14 +29,40 @@ class Ask:
         return self.member is not None and self.member.future.done()
 
 
+class Part:
+    """One script call: of one subject.
+
+    Attributes:
+        subject: Whose accounts.
+        limits: Of the latest demand; of the first report if there is none.
+        reports: What is told.
+        demands: What is asked for.
+        reported: Whose reports they are.
+        origins: Of each demand its pool and its permit.
+        withdrawn: Permits that were asked for in vain.
+    """
+
+    def __init__(self, subject: str, limits: Limits) -> None:
+        self.subject = subject
+        self.limits = limits
+        self.reports: list[Report] = []
+        self.demands: list[Demand] = []
+        self.reported: list[tuple[Pool, Grant]] = []
+        self.origins: list[tuple[Pool, str]] = []
+        self.withdrawn: list[str] = []
+
+    @property
+    def entry(self) -> Entry:
+        """What is sent."""
+        return Entry(self.subject, self.limits, self.reports, self.demands)
+
+
 class Round:
-    """Entries by subject, and where each of their parts came from.
+    """The script calls of one round trip.
 
     Attributes:
         asks: The requests that wait, by pool.
-        entries: What is sent, by subject.
-        origins: Of an entry's demands: the pool and the permit of each, in order.
-        reported: Whose reports are sent.
+        parts: The script calls, in their order.
     """
 
     def __init__(self, asks: list[Ask]) -> None:
@@ -40,34 +70,34 @@ class Round:
         for ask in asks:
             if ask.pool is not None:
                 self.asks.setdefault(ask.pool, []).append(ask)
-        self.entries: dict[str, Entry] = {}
-        self.origins: dict[str, list[tuple[Pool, str]]] = {}
-        self.reported: list[tuple[Pool, Grant]] = []
-
-    def entry(self, pool: Pool) -> Entry:
-        """The entry of a pool's subject."""
-        subject = pool.principal.subject
-        entry = self.entries.get(subject)
-        if entry is None:
-            entry = self.entries[subject] = Entry(subject, pool.principal.limits, [], [])
-            self.origins[subject] = []
-        return entry
+        self.parts: list[Part] = []
+        self._open: dict[str, Part] = {}
 
     def report(self, pool: Pool, grant: Grant) -> None:
         """Add what became of a grant, or once more what was sent and not confirmed."""
         if grant.pending is None:
             grant.pending = pool.report(grant)
-        self.entry(pool).reports.append(grant.pending)
-        self.reported.append((pool, grant))
+        part = self._part(pool)
+        part.reports.append(grant.pending)
+        part.reported.append((pool, grant))
+
+    def withdraw(self, pool: Pool, permit: str) -> None:
+        """Give up whatever was granted under a permit, whose answer was lost."""
+        part = self._part(pool)
+        part.reports.append(Report(permit, 0, 0, 0, WITHDRAWN, pool.field, 0, 0, 0))
+        part.withdrawn.append(permit)
 
     def demand(self, pool: Pool, demand: Demand) -> None:
-        """Add a demand; the limits of its principal hold for the whole entry.
+        """Add a demand, whose limits hold: a report may be of a pool used under earlier ones."""
+        part = self._part(pool)
+        part.limits = pool.principal.limits
+        part.demands.append(demand)
+        part.origins.append((pool, demand.permit))
 
-        A report may come from a pool that was last used under earlier limits.
-        """
-        principal = pool.principal
-        entry = self.entry(pool)
-        if not entry.demands and entry.limits != principal.limits:
-            self.entries[principal.subject] = structs.replace(entry, limits=principal.limits)
-        entry.demands.append(demand)
-        self.origins[principal.subject].append((pool, demand.permit))
+    def _part(self, pool: Pool) -> Part:
+        subject = pool.principal.subject
+        part = self._open.get(subject)
+        if part is None or len(part.reports) + len(part.demands) >= MAX_PART:
+            part = self._open[subject] = Part(subject, pool.principal.limits)
+            self.parts.append(part)
+        return part

@@ -10,6 +10,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from control_plane.admission.limits.ledger import Demand, Reason, Report
 from control_plane.admission.records.shapes import Limits
 
@@ -85,6 +87,9 @@ class Accounts:
         permit = self.permits.get(told.permit)
         if permit is None:
             return 0
+        if told.returned < 0:
+            spare = permit.granted - permit.used
+            told = structs.replace(told, used=permit.used, settled=permit.used, returned=spare)
         before = permit.used + permit.settled + permit.returned
         if told.used + told.settled + told.returned <= before:
             return 0
@@ -164,11 +169,11 @@ class Accounts:
         """How many each limit has room for, in the order in which refusals are explained."""
         endless = 10**15
         rate = slots = month = day = endless
-        if asked.cost:
+        if asked.cost and not asked.owed:
             step = interval(limits) * part
             free = (now - max(self.tat, now)) / step + max(1, limits.burst // part) - self.held
             rate = math.floor((free + 1e-6) / asked.cost)
-        if asked.slot:
+        if asked.slot and not asked.owed:
             slots = max(1, limits.concurrency // part) - self.slots
         if asked.units and limits.overage == "block" and not asked.owed:
             if limits.month_units is not None:

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from control_plane.admission import layout
-from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Report, Verdict
+from control_plane.admission.limits.ledger import WITHDRAWN, Demand, Entry, Ledger, Report, Verdict
 from control_plane.admission.limits.link import Link
 from control_plane.admission.records.shapes import Limits
 from tests.integration.admission.accounts import Accounts
@@ -124,6 +124,16 @@ class Machine(RuleBasedStateMachine):
         )  # fmt: skip
         self._send(Entry(SUBJECT, self.limits, [report], []))
 
+    @rule(permit=permits)
+    def withdraw(self, permit: str) -> None:
+        """The answer to a demand was lost, and nobody began anything."""
+        held = self.model.permits.get(permit)
+        if held is not None and not held.settled + held.returned:
+            field = f"{held.client}|wine|v1.0.0"
+            report = Report(permit, 0, 0, 0, WITHDRAWN, field, 0, 0, 0)
+            self._send(Entry(SUBJECT, self.limits, [report], []))
+            assert permit not in self.model.permits
+
     @rule()
     def repeat(self) -> None:
         """The reply was lost: the same call again."""
@@ -182,7 +192,9 @@ class Machine(RuleBasedStateMachine):
         self._compare(entry, verdict, repeated=repeated)
 
     async def _ask(self, entry: Entry, *, repeated: bool) -> Verdict:
-        return (await self.ledger.ask([entry], repeated=repeated))[0]
+        verdict = (await self.ledger.ask([entry], repeated=repeated))[0]
+        assert isinstance(verdict, Verdict)
+        return verdict
 
     def _compare(self, entry: Entry, verdict: Verdict, *, repeated: bool) -> None:
         now, model = verdict.standing.now_us, self.model

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from control_plane.admission import layout
-from control_plane.admission.limits.allowance import MOST_S, MOST_UNITS, Allowance
+from control_plane.admission.limits.allowance import CALM_S, MOST_S, MOST_UNITS, Allowance
 from control_plane.admission.limits.gate import Gate
 from control_plane.admission.limits.ledger import Ledger
 from control_plane.admission.limits.link import Link
@@ -177,3 +177,32 @@ def test_an_allowance_ends_after_a_minute_and_with_its_units() -> None:
     allowance.take(who, ALONE, 200.0 + MOST_S)
     with pytest.raises(AdmissionUnavailable):
         allowance.take(who, ALONE, 200.1 + MOST_S)
+
+
+def test_an_allowance_begins_where_the_accounts_left_off() -> None:
+    limits = Limits(requests=60, window_s=60, burst=8, concurrency=60)
+    who, allowance = principal("one", limits), Allowance(lambda: 1)
+    allowance.begin(0.0)
+    for _ in range(3):
+        allowance.take(who, ALONE, 0.0, 5.0)
+    with pytest.raises(TidegateError):
+        allowance.take(who, ALONE, 0.0, 5.0)
+
+
+def test_a_server_that_comes_and_goes_gives_no_allowance_anew() -> None:
+    limits = Limits(requests=60, window_s=60, burst=8, concurrency=60)
+    who, allowance = principal("one", limits), Allowance(lambda: 1)
+    for begun in range(8):
+        allowance.begin(begun * 0.1)
+        allowance.take(who, ALONE, begun * 0.1)
+        allowance.end(begun * 0.1 + 0.05)
+    allowance.begin(0.8)
+    with pytest.raises(TidegateError):
+        allowance.take(who, ALONE, 0.8)
+    allowance.end(MOST_S)
+    allowance.begin(MOST_S + 1)
+    with pytest.raises(AdmissionUnavailable):
+        allowance.take(who, ALONE, MOST_S + 2)
+    allowance.end(MOST_S + 2)
+    allowance.begin(MOST_S + CALM_S + 3)
+    allowance.take(who, ALONE, MOST_S + CALM_S + 3)
