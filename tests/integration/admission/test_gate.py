@@ -21,6 +21,7 @@ from tests.integration.admission.hammer import principal
 
 WIDE = Limits(requests=10**6, window_s=1, burst=10**6, concurrency=10**6, month_units=10**9)
 AHEAD = Price("wine", "v1.0.0", units=1, deadline_ms=60_000, ahead=True)
+ALONE = Price("wine", "v1.0.0", units=1, deadline_ms=60_000)
 
 
 @contextlib.asynccontextmanager
@@ -34,9 +35,9 @@ async def opened(url: str) -> AsyncIterator[Gate]:
         link.close()
 
 
-async def served(gate: Gate, who: Principal, within_s: float = 30.0) -> Permit:
-    end = asyncio.get_running_loop().time() + within_s
-    return gate.take(who, AHEAD) or await gate.admit(who, AHEAD, end)
+async def served(gate: Gate, who: Principal, price: Price = AHEAD) -> Permit:
+    end = asyncio.get_running_loop().time() + 30
+    return gate.take(who, price) or await gate.admit(who, price, end)
 
 
 def state(url: str, subject: str) -> Mapping[bytes, bytes]:
@@ -50,24 +51,32 @@ async def test_clients_that_go_while_they_wait_leave_nothing_behind(redis_url: s
         hasty, patient = principal("hasty", WIDE), principal("patient", WIDE)
 
         async def impatient() -> None:
-            for turn in range(150):
-                waiting = asyncio.create_task(served(gate, hasty, 0.0002 * (turn % 8)))
-                await asyncio.sleep(0.0001 * (turn % 5))
+            for turn in range(200):
+                waiting = asyncio.create_task(served(gate, hasty, ALONE))
+                await asyncio.sleep(0.0001 * (turn % 12))
                 waiting.cancel()
-                with contextlib.suppress(asyncio.CancelledError, TidegateError):
+                with contextlib.suppress(asyncio.CancelledError):
                     (await waiting).refund()
+
+        async def late() -> None:
+            loop = asyncio.get_running_loop()
+            for turn in range(200):
+                with contextlib.suppress(TidegateError):
+                    end = loop.time() + 0.0001 * (turn % 12)
+                    (await gate.admit(hasty, ALONE, end)).refund()
 
         async def steady() -> None:
             for _ in range(150):
                 permit = await served(gate, patient)
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.002)
                 permit.confirm(0)
 
-        await asyncio.gather(impatient(), impatient(), steady())
+        await asyncio.gather(impatient(), steady())
+        await asyncio.gather(late(), steady())
     for who in (hasty, patient):
         found = state(redis_url, who.subject)
         assert (found[b"slots"], found[b"held"]) == (b"0", b"0")
-    assert state(redis_url, patient.subject)[b"mu"] == b"150"
+    assert state(redis_url, patient.subject)[b"mu"] == b"300"
 
 
 async def test_one_token_subject_in_two_tenants_is_two_clients(redis_url: str) -> None:
