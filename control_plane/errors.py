@@ -165,7 +165,7 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
     ),
     "OVERLOADED": ErrorSpec(
         503,
-        "More requests are waiting for this model than may wait.",
+        "More requests are waiting than may wait: for this model, or for a reading of usage.",
         "Repeat after Retry-After seconds, with backoff.",
         retryable=True,
     ),

@@ -6,10 +6,12 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from control_plane.patterns import exactly
+
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
                     "ES256", "ES384", "ES512", "EdDSA"]  # fmt: skip
-_ISSUER: Final = (
-    r"^(https://[^\s?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(/[^\s?#]*)?)$"
+_ISSUER: Final = exactly(
+    r"https://[^\s?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(/[^\s?#]*)?"
 )
 
 
@@ -35,10 +37,10 @@ class OidcIssuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     algorithms: Annotated[tuple[Algorithm, ...], Meta(min_length=1, max_length=10)] = ("RS256",)
     tenant_claim: Annotated[str, Meta(min_length=1, max_length=128)] = "client_id"
     tier_claim: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    default_tier: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] | None = None
+    default_tier: Annotated[str, Meta(pattern=exactly("[a-z0-9][a-z0-9_-]{0,62}"))] | None = None
     scope_claim: Annotated[str, Meta(min_length=1, max_length=128)] = "scope"
     scopes: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
     tenants: Annotated[tuple[Annotated[str, Meta(max_length=63)], ...], Meta(min_length=1)] = ("*",)
     token_types: Annotated[
-        tuple[Annotated[str, Meta(pattern="^[a-z0-9.+/-]{1,64}$")], ...], Meta(min_length=1)
+        tuple[Annotated[str, Meta(pattern=exactly("[a-z0-9.+/-]{1,64}"))], ...], Meta(min_length=1)
     ] = ("at+jwt", "application/at+jwt")

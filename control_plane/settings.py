@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from control_plane.abuse import AbuseRules
 from control_plane.issuers import OidcIssuer
+from control_plane.patterns import exactly
 
 PREFIX: Final = "TIDEGATE_"
 ADMIN_URL: Final = "TIDEGATE_ADMIN_URL"
@@ -24,8 +25,9 @@ CLIENT_VARIABLES: Final = frozenset({ADMIN_URL, ADMIN_KEY})
 _PORT: Final = (
     r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 )
-_TARGET: Final = r"^[A-Za-z0-9_.\-\[\]:]{1,255}:" + _PORT + "$"
-_REDIS: Final = r"^(redis|rediss|unix)://.+"
+_TARGET: Final = exactly(r"[A-Za-z0-9_.\-\[\]:]{1,255}:" + _PORT)
+_NETWORK: Final = exactly("[0-9a-fA-F:.]+(/[0-9]{1,3})?")
+_REDIS: Final = exactly("(redis|rediss|unix)://.+")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -76,7 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     data_key: Annotated[
         str,
         Meta(
-            pattern=r"^[A-Za-z0-9_-]{43}=?$",
+            pattern=exactly("[A-Za-z0-9_-]{43}=?"),
             description=(
                 "Secret that encrypts stored payloads: 32 bytes, base64url "
                 "(`openssl rand -base64 32 | tr +/ -_`)."
@@ -86,7 +88,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     bootstrap_admin_key: Annotated[
         str,
         Meta(
-            pattern=r"^tg_live_[a-z2-7]{12}_[A-Za-z0-9]{33,64}$",
+            pattern=exactly("tg_live_[a-z2-7]{12}_[A-Za-z0-9]{33,64}"),
             description=(
                 "API key that may use the whole operators' API, from `tidegate keys mint`; "
                 "valid as long as it is set."
@@ -108,7 +110,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="What is suspicious and what follows, as JSON; see `docs/abuse.md`."),
     ] = AbuseRules()
     trusted_proxies: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", max_length=49)], ...],
+        tuple[Annotated[str, Meta(pattern=_NETWORK, max_length=49)], ...],
         Meta(
             max_length=64,
             description=(
@@ -118,7 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     default_model: Annotated[
-        Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$")] | None,
+        Annotated[str, Meta(pattern=exactly("[a-z][a-z0-9-]{0,62}"))] | None,
         Meta(
             description=(
                 "The model of `POST /api/v1/predict` when the request names none. "

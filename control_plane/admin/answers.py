@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from litestar import Request, Response
 
@@ -64,5 +65,5 @@ def answer(view: _V, revision: int, status: int = 200, location: str | None = No
     """
     headers = {"etag": f'"{revision}"'}
     if location is not None:
-        headers["location"] = BASE + location
+        headers["location"] = quote(BASE + location)
     return Response(view, status_code=status, headers=headers)

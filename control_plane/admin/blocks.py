@@ -12,6 +12,7 @@ from litestar.params import FromPath, FromQuery
 from msgspec import Meta, Struct, structs
 
 from control_plane.admin.answers import BASE, page_limit
+from control_plane.admin.bodies import read_body
 from control_plane.admin.guards import actor_of
 from control_plane.admin.operation import PAGED, Query, operation
 from control_plane.admin.schemas import NextCursor
@@ -21,7 +22,6 @@ from control_plane.admission.records.pages import cursor as id_of
 from control_plane.admission.records.pages import last_of
 from control_plane.admission.records.transaction import not_found
 from control_plane.errors import InvalidParameter
-from control_plane.web.body import read_body
 
 _SUBJECT: Final = re.compile(r"[ta]:[A-Za-z0-9_.:/-]{1,64}")
 _QUERY: Final = (

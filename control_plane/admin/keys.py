@@ -15,6 +15,7 @@ from litestar.params import FromPath, FromQuery
 from msgspec import UNSET, UnsetType
 
 from control_plane.admin.answers import answer, expected_revision, page_limit
+from control_plane.admin.bodies import read_body, read_json
 from control_plane.admin.guards import actor_of, check_within, principal_of
 from control_plane.admin.operation import PAGED, operation
 from control_plane.admin.schemas import (
@@ -31,7 +32,7 @@ from control_plane.admission.identity import apikeys
 from control_plane.admission.principal import Principal
 from control_plane.admission.records.shapes import OPERATORS, ApiKey
 from control_plane.errors import AdmissionUnavailable, InvalidInput, TidegateError
-from control_plane.web.body import fault, merged, read_body, read_json, shaped
+from control_plane.web.body import fault, merged, shaped
 
 
 @get("/tenants/{tenant:str}/keys", opt=operation("keys:read", answer=KeyPage, query=PAGED))

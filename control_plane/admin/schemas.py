@@ -22,6 +22,7 @@ from control_plane.admission.records.shapes import (
     Tier,
     Title,
 )
+from control_plane.patterns import exactly
 
 NextCursor = Annotated[str, Meta(description="Query parameter `cursor` of the next page")] | None
 Revision = Annotated[int, Meta(ge=1, description="Grows by one with each change; the ETag")]
@@ -31,7 +32,7 @@ Networks = Annotated[
     tuple[Network, ...],
     Meta(max_length=64, description="CIDR networks it may be used from; empty for any"),
 ]
-KeyId = Annotated[str, Meta(pattern="^[a-z2-7]{12}$", description="Public part of the key")]
+KeyId = Annotated[str, Meta(pattern=exactly("[a-z2-7]{12}"), description="Public part of the key")]
 
 
 class LimitsBody(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 
 from control_plane.admin.answers import answer, expected_revision, page_limit
+from control_plane.admin.bodies import read_body, read_json
 from control_plane.admin.guards import actor_of
 from control_plane.admin.operation import PAGED, operation
 from control_plane.admin.schemas import (
@@ -22,7 +23,7 @@ from control_plane.admin.schemas import (
 )
 from control_plane.admin.services import AdminServices
 from control_plane.admission.records.shapes import Overrides, Tenant
-from control_plane.web.body import merged, read_body, read_json, shaped
+from control_plane.web.body import merged, shaped
 
 
 @get("/tenants", opt=operation("tenants:read", answer=TenantPage, query=PAGED))

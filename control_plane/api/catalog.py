@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
-from control_plane.admission.principal import Principal
+from control_plane.api.visit import principal_of
 from control_plane.errors import TidegateError
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
@@ -165,7 +165,7 @@ class _Shown:
     def __init__(self, request: Request[Any, Any, Any], state: State) -> None:
         services: Services = state.services
         self.pipeline = services.pipeline
-        self._principal: Principal = request.scope["state"]["principal"]
+        self._principal = principal_of(request)
 
     def models(self) -> list[Model]:
         catalog = self.pipeline.router.catalog

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from litestar.types import HTTPScope, Receive
 from msgspec import Struct
@@ -13,11 +13,12 @@ from control_plane.api.render import prediction_headers, prediction_v1, predicti
 from control_plane.api.request import (
     MAX_BODY_S,
     check_query,
-    read_json,
+    check_size,
+    decoded,
+    read_body,
     read_selector,
     read_timeout_ms,
 )
-from control_plane.api.visit import watch
 from control_plane.errors import TidegateError
 from control_plane.pipeline import PredictCall
 from control_plane.problem import JSON, Headers
@@ -48,6 +49,28 @@ class PredictRoute(Struct, frozen=True):
     model: str | None = None
 
 
+class Asked(Struct, frozen=True):
+    """A prediction's request, once it has arrived.
+
+    Attributes:
+        route: Which prediction.
+        major: API major of the answer.
+        media_type: Of the answer.
+        timeout_ms: The client's own deadline, milliseconds; None without one.
+        selector: Version or alias that the header names; None without one.
+        sent: The decoded body.
+        size: Of the body, bytes.
+    """
+
+    route: PredictRoute
+    major: int
+    media_type: bytes
+    timeout_ms: int | None
+    selector: str | None
+    sent: Any
+    size: int
+
+
 _EXACT: Final = {
     "/api/v1/predict": PredictRoute("/api/v1/predict", 1),
     "/api/v2/predict": PredictRoute("/api/v2/predict", 2),
@@ -71,22 +94,18 @@ def match(path: str) -> PredictRoute | None:
     return PredictRoute(base[0], base[1], model)
 
 
-async def predict(
+async def read(
     services: Services,
     principal: Principal,
     route: PredictRoute,
     scope: HTTPScope,
     headers: dict[bytes, bytes],
     receive: Receive,
-    exchange: Exchange,
-) -> tuple[bytes, Headers]:
-    """Answer a prediction.
-
-    Returns:
-        The body and the headers of a 200.
+) -> Asked:
+    """Read a prediction's request.
 
     Raises:
-        TidegateError: Any error of the request or of the stages.
+        TidegateError: Any error of the request but those of its values.
         ClientGone: If the client went away.
     """
     if scope["method"] != "POST":
@@ -99,16 +118,37 @@ async def predict(
     check_query(scope)
     timeout_ms = read_timeout_ms(headers)
     body_s = MAX_BODY_S if timeout_ms is None else timeout_ms / 1000
-    max_bytes = min(services.settings.max_body_bytes, principal.limits.max_body_bytes)
-    sent = await read_json(headers, receive, max_bytes, body_s)
+    body = await read_body(headers, receive, _max_bytes(services, principal), body_s)
+    sent = decoded(body)
+    return Asked(route, major, media_type, timeout_ms, read_selector(headers), sent, len(body))
+
+
+async def predict(
+    services: Services, principal: Principal, asked: Asked, exchange: Exchange
+) -> tuple[bytes, Headers]:
+    """Answer a prediction.
+
+    Args:
+        services: Of this process.
+        principal: Who asks; it need not be who asked when the body began to arrive.
+        asked: See :func:`read`.
+        exchange: Of the request.
+
+    Returns:
+        The body and the headers of a 200.
+
+    Raises:
+        TidegateError: Any error of the values or of the stages.
+    """
+    check_size(asked.size, _max_bytes(services, principal))
     prediction = await services.pipeline.predict(
         PredictCall(
-            body=sent,
+            body=asked.sent,
             arrived=exchange.started,
             principal=principal,
-            model=route.model,
-            selector=read_selector(headers),
-            timeout_ms=timeout_ms,
+            model=asked.route.model,
+            selector=asked.selector,
+            timeout_ms=asked.timeout_ms,
             routed=exchange.routed,
             admitted=exchange.admitted,
         )
@@ -118,11 +158,14 @@ async def predict(
     exchange.inference_s = prediction.inference_s
     exchange.shared = prediction.shared
     exchange.units = prediction.units
-    watch(services, principal, headers, scope, 200, (sent["inputs"],))
-    answer_headers = [(b"content-type", media_type), *prediction_headers(prediction)]
-    if route.major == 0:
+    answer_headers = [(b"content-type", asked.media_type), *prediction_headers(prediction)]
+    if asked.route.major == 0:
         answer_headers.append((b"vary", b"accept"))
-    return _RENDER[major](prediction, exchange.request_id), answer_headers
+    return _RENDER[asked.major](prediction, exchange.request_id), answer_headers
+
+
+def _max_bytes(services: Services, principal: Principal) -> int:
+    return min(services.settings.max_body_bytes, principal.limits.max_body_bytes)
 
 
 def _negotiate(route: PredictRoute, headers: dict[bytes, bytes]) -> tuple[int, bytes]:

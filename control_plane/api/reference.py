@@ -14,6 +14,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
 from control_plane.api import openapi
+from control_plane.api.visit import principal_of
 from control_plane.pipeline import Pipeline
 from control_plane.types import ModelRef
 
@@ -56,7 +57,7 @@ _POLICY: Final = (
 def openapi_json(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """The OpenAPI document of the models that the caller may use."""
     pipeline = state.services.pipeline
-    principal = request.scope["state"]["principal"]
+    principal = principal_of(request)
     visible = frozenset(ref for ref in pipeline.contracts if pipeline.is_visible(principal, ref))
     return Response(_document(pipeline, visible), media_type="application/json")
 

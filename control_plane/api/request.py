@@ -46,10 +46,10 @@ def read_headers(scope: HTTPScope) -> dict[bytes, bytes]:
     return headers
 
 
-async def read_json(
+async def read_body(
     headers: dict[bytes, bytes], receive: Receive, max_bytes: int, timeout_s: float = MAX_BODY_S
-) -> Any:
-    """Read and decode the body.
+) -> bytes:
+    """Read a body of JSON.
 
     Args:
         headers: See :func:`read_headers`.
@@ -58,13 +58,11 @@ async def read_json(
         timeout_s: Seconds that a body in several pieces may take; at most 30.
 
     Raises:
-        TidegateError: UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, MALFORMED_REQUEST or
-            DEADLINE_EXCEEDED.
+        TidegateError: UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE or DEADLINE_EXCEEDED.
         ClientGone: If the client went away.
     """
     _check_media_type(headers)
-    if int(headers.get(b"content-length", b"0")) > max_bytes:
-        raise _too_large(max_bytes)
+    check_size(int(headers.get(b"content-length", b"0")), max_bytes)
     message: Any = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
@@ -75,14 +73,37 @@ async def read_json(
             raise DeadlineExceeded("The body did not come within the deadline") from None
     elif message["type"] == "http.disconnect":
         raise ClientGone
-    if len(body) > max_bytes:
-        raise _too_large(max_bytes)
+    check_size(len(body), max_bytes)
+    return body
+
+
+def decoded(body: bytes) -> Any:
+    """A body's JSON.
+
+    Raises:
+        MalformedRequest: If it is none.
+    """
     try:
         return _decode(body)
     except RecursionError:
         raise MalformedRequest("The body is nested too deep") from None
     except (msgspec.DecodeError, ValueError) as error:
         raise MalformedRequest("The body is not valid JSON", details=_reason(body, error)) from None
+
+
+def check_size(size: int, max_bytes: int) -> None:
+    """Refuse a body of a size, bytes.
+
+    Raises:
+        TidegateError: PAYLOAD_TOO_LARGE if it is more than allowed.
+    """
+    if size > max_bytes:
+        raise TidegateError(
+            f"The body is larger than {max_bytes} bytes",
+            code="PAYLOAD_TOO_LARGE",
+            details={"limit_bytes": max_bytes},
+            headers={"connection": "close"},
+        )
 
 
 def read_selector(headers: dict[bytes, bytes]) -> str | None:
@@ -160,8 +181,7 @@ def _check_media_type(headers: dict[bytes, bytes]) -> None:
 async def _read_rest(first: bytes, receive: Receive, max_bytes: int) -> bytes:
     chunks, size, more = [first], len(first), True
     while more:
-        if size > max_bytes:
-            raise _too_large(max_bytes)
+        check_size(size, max_bytes)
         message: Any = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
@@ -169,15 +189,6 @@ async def _read_rest(first: bytes, receive: Receive, max_bytes: int) -> bytes:
         size += len(chunks[-1])
         more = message.get("more_body", False)
     return b"".join(chunks)
-
-
-def _too_large(max_bytes: int) -> TidegateError:
-    return TidegateError(
-        f"The body is larger than {max_bytes} bytes",
-        code="PAYLOAD_TOO_LARGE",
-        details={"limit_bytes": max_bytes},
-        headers={"connection": "close"},
-    )
 
 
 def _reason(body: bytes, error: Exception) -> dict[str, str]:

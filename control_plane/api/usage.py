@@ -12,11 +12,11 @@ from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 from msgspec import Meta, Struct
 
-from control_plane.admission.principal import Principal
 from control_plane.admission.usage.lines import Client, Compute, Count, Errors, Model
 from control_plane.admission.usage.period import Group, moment, read_period
 from control_plane.admission.usage.quota import Quota
-from control_plane.admission.usage.reading import Spot, Tally
+from control_plane.admission.usage.tallies import Spot, Tally
+from control_plane.api.visit import principal_of
 from control_plane.errors import InvalidParameter, Unauthenticated
 from control_plane.services import Services
 
@@ -62,7 +62,7 @@ async def get_usage(
     limit: FromQuery[str | None] = None,
 ) -> UsageView:
     """Usage of the caller's tenant by client, model, version and hour, day or month."""
-    principal: Principal = request.scope["state"]["principal"]
+    principal = principal_of(request)
     if principal.kind == "anonymous":
         raise Unauthenticated("Usage is kept of tenants: an API key or an access token is needed")
     period = read_period(start, to, time.time())

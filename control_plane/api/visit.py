@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from litestar import Request
 from litestar.types import HTTPScope
 
 from control_plane.admission.abuse.seen import Outcome
 from control_plane.admission.limits.gate import OFFENCE
 from control_plane.admission.limits.permit import Permit, Price
 from control_plane.admission.principal import Principal
-from control_plane.errors import TidegateError
+from control_plane.admission.records.shapes import OPERATORS
+from control_plane.errors import Forbidden, TidegateError, Unauthenticated
 from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
 
@@ -31,6 +33,7 @@ async def identify(
 
     Raises:
         TidegateError: See :meth:`Identity.resolve`.
+        Forbidden: With a key of the operators', which opens nothing here.
     """
     identity, peer = services.admission.identity, scope.get("client")
     principal = identity.known(headers, peer)
@@ -38,6 +41,20 @@ async def identify(
         principal = await identity.resolve(headers, peer)
     exchange.tenant = principal.tenant
     exchange.client = principal.client
+    if principal.tenant == OPERATORS:
+        raise Forbidden("The key is one of the operators'", details={"reason": "operators"})
+    return principal
+
+
+def principal_of(request: Request[Any, Any, Any]) -> Principal:
+    """Who visits, as :class:`Front` found.
+
+    Raises:
+        Unauthenticated: If nobody was asked for.
+    """
+    principal: Principal | None = request.scope["state"].get("principal")
+    if principal is None:
+        raise Unauthenticated("The caller is not known")
     return principal
 
 
@@ -62,6 +79,7 @@ def watch(
     scope: HTTPScope,
     status: int,
     inputs: Sequence[Mapping[str, Any]] = (),
+    body_bytes: int = 0,
 ) -> None:
     """Tell the abuse watch how a visit ended.
 
@@ -72,12 +90,12 @@ def watch(
         scope: Of the request.
         status: Of the answer.
         inputs: The decoded inputs of a prediction that was made.
+        body_bytes: Size of the body that they came in.
     """
     admission = services.admission
     network = admission.addresses.client(scope.get("client"), headers).network
-    size = int(headers.get(b"content-length", b"0"))
     admission.watch.note(
-        principal.subject, principal.client, network, _outcome(status), inputs, size
+        principal.subject, principal.client, network, _outcome(status), inputs, body_bytes
     )
 
 

@@ -6,15 +6,16 @@ can use, is generated from them (``schema()``).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-VersionText = Annotated[
-    str, Meta(pattern=r"^v(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})$")
-]
+from control_plane.patterns import exactly
+
+Name = Annotated[str, Meta(pattern=exactly("[a-z][a-z0-9-]{0,62}"))]
+_NUMBER: Final = "(0|[1-9][0-9]{0,5})"
+VersionText = Annotated[str, Meta(pattern=exactly(rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}"))]
 TensorName = Annotated[str, Meta(min_length=1, max_length=256)]
 FieldName = Annotated[str, Meta(min_length=1, max_length=128)]
 Dimension = Annotated[int, Meta(ge=-1, le=1_048_576)]
@@ -53,8 +54,8 @@ class WarningSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     tensor: TensorName
     below: float
-    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,63}$")]
-    message: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[ -~]+$")]
+    code: Annotated[str, Meta(pattern=exactly("[A-Z][A-Z0-9_]{2,63}"))]
+    message: Annotated[str, Meta(min_length=1, max_length=200, pattern=exactly("[ -~]+"))]
 
 
 class AnswerSpec(Struct, frozen=True, forbid_unknown_fields=True):

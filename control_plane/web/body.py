@@ -26,33 +26,61 @@ _TYPES: Final = ("application/json", "application/merge-patch+json")
 _CHARSET: Final = re.compile(r'charset[ \t]*=[ \t]*"?utf-8"?', re.IGNORECASE)
 _AT: Final = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:required|unknown) field `(?P<name>.*?)`")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _STEP: Final = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
 
 _S = TypeVar("_S", bound=Struct)
+_Place = tuple[Any, str | int] | None
+"""The place above and the step from there; None for the root."""
 
 
-async def read_body(request: Request[Any, Any, Any], shape: type[_S]) -> _S:
-    """The body as a Struct.
+async def read_json(request: Request[Any, Any, Any]) -> Any:
+    """The body as plain values.
 
     Raises:
         TidegateError: UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE, MALFORMED_REQUEST or
             DEADLINE_EXCEEDED.
-        InvalidInput: If it is JSON of another shape; names the first fault.
+        InvalidInput: If a string of it has a control character; names the first.
     """
-    return shaped(await read_json(request), shape)
-
-
-async def read_json(request: Request[Any, Any, Any]) -> Any:
-    """The body as plain values; see :func:`read_body`."""
     _check_media_type(request)
     body = await _read(request)
     try:
-        return msgspec.json.decode(body)
+        value = msgspec.json.decode(body)
     except RecursionError:
         raise MalformedRequest("The body is nested too deep") from None
     except (msgspec.DecodeError, ValueError) as error:
         issue = str(error)[:200] if body else "the body is empty"
         raise MalformedRequest("The body is not valid JSON", details={"issue": issue}) from None
+    found = control_character(value)
+    if found is not None:
+        raise InvalidInput([found])
+    return value
+
+
+def control_character(value: Any) -> Fault | None:
+    """The first string of plain values that has a control character, as a fault, or None.
+
+    No name and no text for people has any, and each is a danger in a log, a header or a terminal.
+    """
+    waiting: list[tuple[_Place, Any]] = [(None, value)]
+    while waiting:
+        place, found = waiting.pop()
+        if isinstance(found, str):
+            if _CONTROL.search(found):
+                return fault(_steps(place), "has a control character")
+        elif isinstance(found, dict):
+            waiting += reversed([((place, name), item) for name, item in found.items()])
+        elif isinstance(found, list):
+            waiting += reversed([((place, index), item) for index, item in enumerate(found)])
+    return None
+
+
+def _steps(place: _Place) -> list[str | int]:
+    steps: list[str | int] = []
+    while place is not None:
+        place, step = place
+        steps.append(step)
+    return steps[::-1]
 
 
 def shaped(value: Any, shape: type[_S]) -> _S:

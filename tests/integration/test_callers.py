@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,8 @@ import httpx
 import pytest
 
 from control_plane.admission.identity import apikeys
+from control_plane.api.front import TRUSTED_S
+from tests.integration import wire
 from tests.stack import REPOSITORY, Customer, Door, Gateway, Stack, until
 
 V1 = {"model_version": "v1", "inputs": {"text": "lovely"}}
@@ -351,3 +355,44 @@ def test_a_suspended_tenant_is_forbidden(stack: Stack) -> None:
     assert until(lambda: predict(stack, customer.headers).status_code == 403, 1.0)
     details = error(predict(stack, customer.headers), 403, "FORBIDDEN")["details"]
     assert details == {"reason": "suspended"}
+
+
+@pytest.mark.parametrize("path", [*GUARDED, "/api/v1/usage", "/api/v1/nothing"])
+def test_an_operators_key_opens_nothing(stack: Stack, path: str) -> None:
+    answer = visit(stack, path, {"authorization": f"Bearer {stack.admin_key}"})
+    assert error(answer, 403, "FORBIDDEN")["details"] == {"reason": "operators"}
+    assert not RATE & answer.headers.keys()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//api/v1/models", "//openapi.json", "///api/v1/usage", "/api//v1/models", "/api/v1/models//",
+     "/%2Fapi/v1/models", "//healthz", "//api/v1/predict"],
+)  # fmt: skip
+def test_a_path_with_an_empty_segment_is_404_and_counts(stack: Stack, path: str) -> None:
+    customer = stack.customer()
+    answer = stack.anonymous.get(stack.http + path, headers=customer.headers)
+    error(answer, 404, "NOT_FOUND")
+    assert remaining(answer) < int(answer.headers["x-ratelimit-limit"])
+    nobody = stack.anonymous.get(stack.http + path, headers=stack.elsewhere())
+    error(nobody, 404, "NOT_FOUND")
+
+
+def test_a_key_that_is_revoked_while_its_body_comes_is_refused(stack: Stack) -> None:
+    customer, here = stack.customer(), stack.elsewhere()
+    body = json.dumps(V1).encode()
+    head = (
+        f"POST {PREDICT} HTTP/1.1\r\nHost: a\r\nX-API-Key: {customer.key}\r\n"
+        f"X-Forwarded-For: {here['x-forwarded-for']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    with wire.connect(stack) as connection:
+        connection.sendall(head.encode())
+        assert b" 100 " in connection.recv(4096)
+        started = time.monotonic()
+        assert stack.operators.delete(f"/keys/{customer.key_id}").status_code == 200
+        assert until(lambda: predict(stack, customer.headers | here).status_code == 401, 30)
+        assert until(lambda: time.monotonic() > started + TRUSTED_S, 30)
+        connection.sendall(body)
+        assert b" 401 " in connection.recv(4096)

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from control_plane.abuse import AbuseRules
 from control_plane.admission.abuse.rules import Finding
 from control_plane.admission.records.shapes import Epoch
+from control_plane.patterns import exactly
 
 OPERATOR: Final = "operator"
 """In place of a rule in blocks that an operator put."""
@@ -18,14 +19,14 @@ Level = Literal["soft", "hard"]
 Subject = Annotated[
     str,
     Meta(
-        pattern=r"^(t:[a-z0-9][a-z0-9_-]{0,62}|a:[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?)$",
+        pattern=exactly("t:[a-z0-9][a-z0-9_-]{0,62}|a:[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?"),
         description="`t:<tenant>`, or `a:<network>` of callers without a key",
     ),
 ]
 ClientId = Annotated[
     str,
     Meta(
-        pattern=r"^([kja]:[A-Za-z0-9_.:/-]{1,126})?$",
+        pattern=exactly("([kja]:[A-Za-z0-9_.:/-]{1,126})?"),
         description="`k:<key id>`, `j:<digest>` of a token; empty for everyone of the subject",
     ),
 ]

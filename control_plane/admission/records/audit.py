@@ -12,13 +12,15 @@ from msgspec import Struct
 
 from control_plane.admission import layout
 from control_plane.admission.records.pages import Page, cursor, last_of
-from control_plane.admission.records.server import reached
+from control_plane.admission.records.server import read
 
 MAX_SCAN: Final = 10_000
 """Entries that one page looks at: a filter that fits few gives short pages with a cursor."""
 
 _BATCH: Final = 500
-_ENTRY_ID: Final = re.compile(r"[0-9]{1,15}-[0-9]{1,20}")
+_ENTRY_ID: Final = re.compile(r"(0|[1-9][0-9]{0,14})-(0|[1-9][0-9]{0,18})")
+_BELOW_ALL: Final = "(0-0"
+"""An end that no entry is below, and that the server takes for an error."""
 
 
 class AuditEntry(Struct, frozen=True):
@@ -102,6 +104,8 @@ class AuditLog:
         for _ in range(0, MAX_SCAN, _BATCH):
             if last is not None:
                 low, high = (f"({last}", high) if wanted.ascending else (low, f"({last}")
+            if high == _BELOW_ALL:
+                return Page(found, None)
             rows = await self._rows(wanted, low, high)
             for entry in map(_entry, rows):
                 last = entry.id
@@ -114,12 +118,13 @@ class AuditLog:
         return Page(found, None if last is None else cursor(last))
 
     async def _rows(self, wanted: AuditFilter, low: str, high: str) -> list[Any]:
-        read: Callable[..., Any] = (
+        entries: Callable[..., Any] = (
             self._server.xrange if wanted.ascending else self._server.xrevrange
         )
         ends = (low, high) if wanted.ascending else (high, low)
-        async with reached():
-            rows: list[Any] = await read(layout.AUDIT, *ends, count=_BATCH)
+        rows: list[Any] = await read(
+            self._server, lambda: entries(layout.AUDIT, *ends, count=_BATCH)
+        )
         return rows
 
 

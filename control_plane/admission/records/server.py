@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import redis.asyncio as redis
 from msgspec import Struct
+from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import RedisError
 
 from control_plane.admission.records.pages import Page, cursor, last_of
@@ -65,6 +66,27 @@ async def reached() -> AsyncIterator[None]:
         raise AdmissionUnavailable("The accounts cannot be reached") from error
 
 
+async def read(server: redis.Redis, step: Callable[[], Awaitable[_T]]) -> _T:
+    """One step that only reads, taken again if its connection has broken.
+
+    Connections that a server has closed by ending are found only by using them; all that are
+    idle go with the first. A change is never taken again: it may have been made.
+
+    Args:
+        server: What the step reads.
+        step: Reads.
+
+    Raises:
+        AdmissionUnavailable: If the server does not answer within two seconds.
+    """
+    async with reached():
+        try:
+            return await step()
+        except (BrokenConnection, OSError):
+            await server.connection_pool.disconnect(inuse_connections=False)
+            return await step()
+
+
 class RecordServer:
     """The system of record, whatever the kind of the record."""
 
@@ -82,8 +104,7 @@ class RecordServer:
         """A record, or ``NOT_FOUND``."""
         if not kind.ids.fullmatch(name):
             raise not_found()
-        async with reached():
-            text = await self._server.get(kind.record(name))
+        text = await read(self._server, lambda: self._server.get(kind.record(name)))
         if text is None:
             raise not_found()
         return msgspec.json.decode(text, type=kind.type)
@@ -147,15 +168,17 @@ class RecordServer:
 
     async def _members(self, index: str, start: str, count: int | None) -> list[str]:
         first = None if count is None else 0
-        async with reached():
-            members = await self._server.zrangebylex(index, start, "+", start=first, num=count)
+        members = await read(
+            self._server,
+            lambda: self._server.zrangebylex(index, start, "+", start=first, num=count),
+        )
         return [text if isinstance(text, str) else text.decode() for text in members]
 
     async def _several(self, kind: Kind[_R], names: list[str]) -> list[_R]:
         if not names:
             return []
-        async with reached():
-            texts = await self._server.mget([kind.record(name) for name in names])
+        keys = [kind.record(name) for name in names]
+        texts = await read(self._server, lambda: self._server.mget(keys))
         return [msgspec.json.decode(text, type=kind.type) for text in texts if text is not None]
 
 

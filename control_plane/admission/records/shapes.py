@@ -12,9 +12,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from control_plane.patterns import exactly
+
 SCHEMA: Final = 1
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Lower case id")]
+Name = Annotated[
+    str, Meta(pattern=exactly("[a-z0-9][a-z0-9_-]{0,62}"), description="Lower case id")
+]
 Title = Annotated[str, Meta(max_length=200, description="For people")]
 Requests = Annotated[int, Meta(ge=1, le=1_000_000_000, description="Requests in a window")]
 Window = Annotated[int, Meta(ge=1, le=86_400, description="Length of that window, seconds")]
@@ -35,16 +39,17 @@ Overage = Annotated[
 Micros = Annotated[
     int, Meta(ge=0, le=1_000_000_000_000, description="Price of a unit, millionths of the currency")
 ]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code")]
+Currency = Annotated[str, Meta(pattern=exactly("[A-Z]{3}"), description="ISO 4217 code")]
 Scope = Annotated[
     str,
     Meta(
-        pattern=r"^(predict|jobs|explain|uploads|admin)(:[a-z0-9*][a-z0-9*_-]{0,62}){0,2}$",
+        pattern=exactly("(predict|jobs|explain|uploads|admin)(:[a-z0-9*][a-z0-9*_-]{0,62}){0,2}"),
         description="What a key may do: `predict`, `predict:sentiment`, `jobs:wine-*`, `admin:*`",
     ),
 ]
 Network = Annotated[
-    str, Meta(max_length=49, pattern=r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$", description="CIDR")
+    str,
+    Meta(max_length=49, pattern=exactly("[0-9a-fA-F:.]+(/[0-9]{1,3})?"), description="CIDR"),
 ]
 Epoch = Annotated[int, Meta(ge=0, le=253_402_300_799, description="Seconds since 1970, UTC")]
 
@@ -172,7 +177,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         schema: Version of this shape.
     """
 
-    id: Annotated[str, Meta(pattern=r"^[a-z2-7]{12}$")]
+    id: Annotated[str, Meta(pattern=exactly("[a-z2-7]{12}"))]
     tenant: Name
     name: Title = ""
     digests: tuple[str, ...]

@@ -14,7 +14,8 @@ from control_plane.admission.usage.customers import Customer, Customers
 from control_plane.admission.usage.lines import MonthLine, UsageLine, month_line, usage_line
 from control_plane.admission.usage.period import LATEST, Group, Period, month_of
 from control_plane.admission.usage.places import pack, refused, unpack
-from control_plane.admission.usage.reading import Spot, Tally, Usage, total
+from control_plane.admission.usage.reading import Usage
+from control_plane.admission.usage.tallies import Spot, Tally, total
 
 MAX_LIMIT: Final = 10_000
 """Rows of one page at most."""
@@ -128,12 +129,13 @@ class UsageExport:
     async def _months(
         self, customer: Customer, period: Period, place: _Place | None
     ) -> _Lines[MonthLine]:
-        tallies: dict[int, list[Tally]] = {}
-        async for spot, tally in self._usage.rows(customer.id, period, Group.MONTH):
-            tallies.setdefault(spot.start, []).append(tally)
-        for start, parts in tallies.items():
+        tallies: dict[int, Tally] = {}
+        async with aclosing(self._usage.rows(customer.id, period, Group.MONTH)) as rows:
+            async for spot, tally in rows:
+                tallies[spot.start] = total((tallies.get(spot.start, Tally()), tally))
+        for start, tally in tallies.items():
             if place is None or start > place.spot.start:
-                line = month_line(customer.id, customer.terms, start, total(parts))
+                line = month_line(customer.id, customer.terms, start, tally)
                 yield line, _Place(customer.id, Spot(start))
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from control_plane.admission.usage.billing import Terms, charge
 from control_plane.admission.usage.period import moment
-from control_plane.admission.usage.reading import Spot, Tally
+from control_plane.admission.usage.tallies import Spot, Tally
 
 Count = Annotated[int, Meta(ge=0)]
 Errors = Annotated[int, Meta(ge=0, description="Of the requests; nothing is paid for them")]

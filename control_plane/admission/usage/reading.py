@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import groupby
-from typing import Annotated, Any, Final
 
 import redis.asyncio as redis
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from control_plane.admission import layout
 from control_plane.admission.records.pages import Page
 from control_plane.admission.records.server import reached
 from control_plane.admission.records.shapes import Limits
 from control_plane.admission.usage.period import (
+    DAY_S,
     HOUR_S,
-    LATEST,
     Group,
     Period,
     begin_of,
@@ -25,57 +24,17 @@ from control_plane.admission.usage.period import (
 )
 from control_plane.admission.usage.places import pack, unpack
 from control_plane.admission.usage.quota import Quota, read_quota
-
-_PART: Final = 1000
-"""Fields that one command reads: the server decides on requests in between."""
-
-_Text = Annotated[str, Meta(max_length=128)]
+from control_plane.admission.usage.scan import LARGE, scan, windows
+from control_plane.admission.usage.tallies import Row, Spot, Tally, add_up, in_order
+from control_plane.admission.usage.turns import Turns
 
 
-class Spot(Struct, frozen=True, order=True, array_like=True, forbid_unknown_fields=True):
-    """Where a row stands among those of its tenant: they come in this order.
+class _Scan(Struct, frozen=True):
+    """What is read of one day: the names that match, and where their rows begin, by hour."""
 
-    Attributes:
-        start: Epoch second at which its hour, day or month begins.
-        client: ``k:<key id>``, or ``j:<digest>`` of a token's issuer and subject.
-        model: Public name; empty for requests that reached none.
-        version: Of the model.
-    """
-
-    start: Annotated[int, Meta(ge=0, le=LATEST)]
-    client: _Text = ""
-    model: _Text = ""
-    version: _Text = ""
-
-
-class Tally(Struct):
-    """What was counted.
-
-    Attributes:
-        requests: That ended.
-        errors: Of these, those that failed; nothing is paid for them.
-        units: Of the quota, paid.
-        compute_us: Their part of the time of calls to the model, microseconds.
-    """
-
-    requests: int = 0
-    errors: int = 0
-    units: int = 0
-    compute_us: int = 0
-
-    def add(self, measure: str, amount: int) -> None:
-        """Count more of what ``limits.lua`` calls ``u``, ``r``, ``e`` or ``c``."""
-        if measure == "u":
-            self.units += amount
-        elif measure == "r":
-            self.requests += amount
-        elif measure == "e":
-            self.errors += amount
-        elif measure == "c":
-            self.compute_us += amount
-
-
-Row = tuple[Spot, Tally]
+    day: int
+    pattern: str | None
+    starts: dict[bytes, int]
 
 
 class Usage:
@@ -85,13 +44,15 @@ class Usage:
     two seconds.
     """
 
-    def __init__(self, server: redis.Redis) -> None:
+    def __init__(self, server: redis.Redis, turns: Turns | None = None) -> None:
         """Read from a server.
 
         Args:
             server: The limits server; its replies are bytes.
+            turns: Of the pages of :meth:`page`; None for its own.
         """
         self._server = server
+        self._turns = turns or Turns()
 
     async def rows(
         self, tenant: str, period: Period, group: Group, after: Spot | None = None
@@ -107,20 +68,22 @@ class Usage:
             after: The row after which to begin; None for the first.
         """
         subject = f"t:{tenant}"
-        days = await self._written(subject, period.days(after.start if after else 0))
-        for _, some in groupby(days, lambda day: _part_of(group, day)):
+        sizes = await self._sizes(subject, period.days(after.start if after else 0))
+        for scans in _plan(sizes, period, group, after):
             tallies: dict[Spot, Tally] = {}
-            for day in some:
-                fields = await self._fields(layout.usage(subject, day_name(day)))
-                _add_up(tallies, day, fields, period, group)
-            for spot in sorted(tallies):
-                if after is None or spot > after:
-                    yield spot, tallies[spot]
+            for each in scans:
+                key = layout.usage(subject, day_name(each.day))
+                async with aclosing(scan(self._server, key, each.pattern)) as parts:
+                    async for fields in parts:
+                        add_up(tallies, each.starts, fields, after)
+            async with aclosing(in_order(tallies)) as rows:
+                async for row in rows:
+                    yield row
 
     async def page(
         self, tenant: str, period: Period, group: Group, after: str | None, limit: int
     ) -> Page[Row]:
-        """A part of :meth:`rows`.
+        """A part of :meth:`rows`; those of two tenants are read at a time, one of each.
 
         Args:
             tenant: Its id.
@@ -131,10 +94,14 @@ class Usage:
 
         Raises:
             InvalidParameter: If the cursor is none of this list.
+            Overloaded: If others are read for two seconds.
         """
         found: list[Row] = []
         first = None if after is None else unpack(after, Spot)
-        async with aclosing(self.rows(tenant, period, group, first)) as rows:
+        async with (
+            self._turns.turn(tenant),
+            aclosing(self.rows(tenant, period, group, first)) as rows,
+        ):
             async for row in rows:
                 if len(found) == limit:
                     return Page(found, pack(found[-1][0]))
@@ -143,8 +110,8 @@ class Usage:
 
     async def units(self, tenant: str, period: Period) -> int:
         """Units that a tenant paid in a period."""
-        rows = self.rows(tenant, period, Group.MONTH)
-        return sum([tally.units async for _, tally in rows])
+        async with aclosing(self.rows(tenant, period, Group.MONTH)) as rows:
+            return sum([tally.units async for _, tally in rows])
 
     async def quota(self, tenant: str, limits: Limits | None) -> Quota:
         """Where a tenant stands now, by the server's clock.
@@ -164,54 +131,35 @@ class Usage:
             found = await self._server.hmget(layout.state(f"t:{tenant}"), fields)
         return [None if text is None else int(text) for text in found]
 
-    async def _written(self, subject: str, days: list[int]) -> list[int]:
-        """Those of some days on which there was any usage."""
+    async def _sizes(self, subject: str, days: list[int]) -> dict[int, int]:
+        """Fields of those days on which there was any usage."""
         pipe = self._server.pipeline(transaction=False)
         for day in days:
-            pipe.exists(layout.usage(subject, day_name(day)))
+            pipe.hlen(layout.usage(subject, day_name(day)))
         async with reached():
-            found = await pipe.execute()
-        return [day for day, exists in zip(days, found, strict=True) if exists]
-
-    async def _fields(self, key: str) -> dict[bytes, bytes]:
-        """A hash, read in parts."""
-        found: dict[bytes, bytes] = {}
-        cursor = 0
-        part: Any
-        while True:
-            async with reached():
-                cursor, part = await self._server.hscan(key, cursor, count=_PART)
-            found.update(part)
-            if cursor == 0:
-                return found
+            found: list[int] = await pipe.execute()
+        return {day: size for day, size in zip(days, found, strict=True) if size}
 
 
-def _part_of(group: Group, day: int) -> int:
-    """What is read as one: a month if rows are of months, else a day."""
-    return month_of(day) if group is Group.MONTH else day
+def _plan(
+    sizes: Mapping[int, int], period: Period, group: Group, after: Spot | None
+) -> Iterator[list[_Scan]]:
+    """What is read, in the order of its rows; rows of one list are sorted together."""
+    for _, some in groupby(sizes, lambda day: month_of(day) if group is Group.MONTH else day):
+        days = {day: _starts(day, period, group, after) for day in some}
+        if group is not Group.HOUR:
+            yield [_Scan(day, None, starts) for day, starts in days.items()]
+            continue
+        for day, starts in days.items():
+            if not starts:
+                continue
+            hours = [int(hour) for hour in starts]
+            for pattern in windows(hours) if sizes[day] > LARGE else (None,):
+                yield [_Scan(day, pattern, starts)]
 
 
-def _add_up(
-    tallies: dict[Spot, Tally],
-    day: int,
-    fields: Mapping[bytes, bytes],
-    period: Period,
-    group: Group,
-) -> None:
-    for name, amount in fields.items():
-        hour, client, model, version, measure = name.decode().split("|")
-        second = day + int(hour) * HOUR_S
-        if period.start <= second < period.end:
-            spot = Spot(begin_of(group, second), client, model, version)
-            tallies.setdefault(spot, Tally()).add(measure, int(amount))
-
-
-def total(tallies: Iterable[Tally]) -> Tally:
-    """The sum of tallies."""
-    found = Tally()
-    for tally in tallies:
-        found.requests += tally.requests
-        found.errors += tally.errors
-        found.units += tally.units
-        found.compute_us += tally.compute_us
-    return found
+def _starts(day: int, period: Period, group: Group, after: Spot | None) -> dict[bytes, int]:
+    """Where the rows of a day begin, by hour; those of pages before and of no interest left out."""
+    first = max(day, period.start, after.start if after and group is Group.HOUR else 0)
+    seconds = range(first, min(day + DAY_S, period.end), HOUR_S)
+    return {b"%02d" % ((second - day) // HOUR_S): begin_of(group, second) for second in seconds}

@@ -25,6 +25,7 @@ SETTINGS = {
     "TIDEGATE_TRITON_URLS": "127.0.0.1:1",
     "TIDEGATE_KEY_PEPPER": "pepper of the tests, 32 characters",
     "TIDEGATE_DATA_KEY": "A" * 43,
+    "TIDEGATE_TRUSTED_PROXIES": "127.0.0.1",
 }
 
 
@@ -50,6 +51,10 @@ class Door:
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         url = f"{self.url}/admin/v1"
         return httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    def elsewhere(self) -> dict[str, str]:
+        """Headers of a request from an address of its own, where no wrong key came from yet."""
+        return {"x-forwarded-for": f"2001:db8:0:{next(self._numbers):x}::1"}
 
     def name(self) -> str:
         """An id that no test has used."""

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from control_plane.admission import layout
+from control_plane.admission.records.pages import cursor
 from tests.integration.admin.conftest import Door, MintKey
 
 Entry = dict[str, Any]
@@ -150,3 +151,17 @@ def test_no_secret_is_in_the_records(
     assert "digests" not in audit
     for text in (made["key"], rotated["key"], door.root_key):
         assert text.rpartition("_")[2] not in values
+
+
+@pytest.mark.parametrize("query", [{"until": 0}, {"cursor": "MC0w"}, {"until": 0, "order": "asc"}])
+def test_nothing_is_before_the_beginning(root: httpx.Client, query: dict[str, str | int]) -> None:
+    answer = root.get("/audit", params=query)
+    assert (answer.status_code, answer.json()) == (200, {"items": [], "next_cursor": None})
+
+
+@pytest.mark.parametrize("entry", ["1-18446744073709551616", "01-0", "1-00", "1"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_cursor_of_no_entry_is_400(root: httpx.Client, entry: str, order: str) -> None:
+    answer = root.get("/audit", params={"cursor": cursor(entry), "order": order})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"]["parameter"] == "cursor"

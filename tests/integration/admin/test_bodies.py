@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from tests.integration.admin.conftest import Door
+from tests.integration.admin.conftest import Door, MintKey
+from tests.stack import until
 
 LIMITS = {"requests": 100, "burst": 10, "concurrency": 5}
 JSON = {"content-type": "application/json"}
@@ -69,6 +73,20 @@ def test_what_is_no_json_is_400(root: httpx.Client, body: bytes) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"id": "a\n", "tier": "pro"}, "id"),
+        ({"id": "a", "tier": "pro\n"}, "tier"),
+        ({"id": "a", "tier": "pro", "title": "two\nlines"}, "title"),
+    ],
+)
+def test_a_control_character_is_refused(root: httpx.Client, body: Any, field: str) -> None:
+    answer = root.post("/tenants", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"]["field"] == field
+
+
 @pytest.mark.parametrize("is_chunked", [True, False])
 def test_a_body_beyond_64_kib_is_413(root: httpx.Client, *, is_chunked: bool) -> None:
     body = b" " * 65_537
@@ -116,6 +134,37 @@ def test_head_is_answered_like_get(root: httpx.Client, tenant: str) -> None:
     answer = root.head(f"/tenants/{tenant}")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["etag"] == '"1"'
+
+
+@pytest.mark.parametrize("is_narrowed", [False, True])
+def test_a_key_counts_as_it_is_when_the_body_has_come(
+    door: Door, root: httpx.Client, new_key: MintKey, *, is_narrowed: bool
+) -> None:
+    made, name, here = new_key("operators", "admin:*"), door.name(), door.elsewhere()
+    body = json.dumps({"id": name, "tier": "pro"}).encode()
+    path = f"/keys/{made['record']['id']}"
+    head = (
+        f"POST /admin/v1/tenants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {made['key']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"X-Forwarded-For: {here['x-forwarded-for']}\r\n"
+        "Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    address = urlsplit(door.url)
+    with (
+        door.client(made["key"]) as client,
+        socket.create_connection((str(address.hostname), int(address.port or 0)), 30) as opened,
+    ):
+        opened.sendall(head.encode())
+        assert b" 100 " in opened.recv(4096)
+        if is_narrowed:
+            root.patch(path, json={"scopes": ["admin:tiers"]})
+        else:
+            root.delete(path)
+        refusal = 403 if is_narrowed else 401
+        assert until(lambda: client.get("/tenants", headers=here).status_code == refusal, 30)
+        opened.sendall(body)
+        assert f" {refusal} ".encode() in opened.recv(4096)
+    assert root.get(f"/tenants/{name}").status_code == 404
 
 
 def test_no_key_is_in_the_log(door: Door, root: httpx.Client, tenant: str) -> None:

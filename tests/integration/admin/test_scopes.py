@@ -8,9 +8,11 @@ import httpx
 import pytest
 from litestar.routes import HTTPRoute
 from msgspec import Struct
+from prometheus_client import CollectorRegistry
 
 from control_plane.admin_app import create_admin_app
 from control_plane.settings import load_settings
+from control_plane.telemetry.metrics import Metrics
 from tests.integration.admin.conftest import SETTINGS, Door, MintKey
 from tests.integration.local.processes import eventually
 
@@ -71,7 +73,7 @@ def routes() -> set[Route]:
             "TIDEGATE_BOOTSTRAP_ADMIN_KEY": f"tg_live_{KEY}_{'0' * 33}",
         }
     )
-    app: Any = create_admin_app(settings, access_log=None).app
+    app: Any = create_admin_app(settings, metrics=Metrics(CollectorRegistry()), access_log=None).app
     return {
         (str(method), route.path_format)
         for route in app.routes
@@ -92,6 +94,7 @@ def test_every_route_has_a_case() -> None:
 @pytest.mark.parametrize("route", CASES, ids=" ".join)
 def test_without_a_key_it_is_401(door: Door, route: Route) -> None:
     with door.client(None) as nobody:
+        nobody.headers.update(door.elsewhere())
         answer = send(nobody, route)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "UNAUTHENTICATED"
@@ -101,6 +104,7 @@ def test_without_a_key_it_is_401(door: Door, route: Route) -> None:
 @pytest.mark.parametrize("route", CASES, ids=" ".join)
 def test_with_a_key_that_does_not_exist_it_is_401(door: Door, route: Route) -> None:
     with door.client(f"{door.root_key[:-1]}~") as stranger:
+        stranger.headers.update(door.elsewhere())
         assert send(stranger, route).status_code == 401
 
 
@@ -145,7 +149,7 @@ def test_options_tells_operators_the_methods(door: Door, root: httpx.Client) -> 
 
 
 def test_two_keys_in_one_request_are_refused(door: Door, root: httpx.Client) -> None:
-    twice = [("authorization", f"Bearer {door.root_key}")] * 2
+    twice = [("authorization", f"Bearer {door.root_key}")] * 2 + [*door.elsewhere().items()]
     assert httpx.get(f"{root.base_url}tiers", headers=twice, trust_env=False).status_code == 401
 
 

@@ -204,3 +204,21 @@ async def test_a_server_that_is_away_is_503(tmp_path: Path, step: str, *, is_hun
         await client.aclose()
     assert caught.value.status == 503
     assert caught.value.headers == {"retry-after": "1"}
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis-server"])
+async def test_what_is_read_survives_a_restart_of_the_server(kind: str, tmp_path: Path) -> None:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    server = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0))
+    store, audit = Store(server), AuditLog(server)
+    with counter_process(kind, tmp_path, port):
+        await asyncio.gather(*(store.tiers(None, 10) for _ in range(5)))
+    with counter_process(kind, tmp_path, port):
+        assert await outcome(store.tier("small")) == "NOT_FOUND"
+    with counter_process(kind, tmp_path, port):
+        assert (await audit.page(AuditFilter(), None, 10)).items == []
+    with counter_process(kind, tmp_path, port):
+        assert (await store.tiers(None, 10)).items == []
+    assert await outcome(store.tier("small")) == "ADMISSION_UNAVAILABLE"
+    await server.aclose()

@@ -27,7 +27,8 @@ from control_plane.admission.limits.standing import month_end
 from control_plane.admission.principal import Principal
 from control_plane.admission.records.shapes import Limits
 from control_plane.admission.usage.period import DAY_S, MAX_DAYS, Group, Period, day_name, month_of
-from control_plane.admission.usage.reading import Row, Spot, Tally, Usage, total
+from control_plane.admission.usage.reading import Usage
+from control_plane.admission.usage.tallies import Row, Spot, Tally, total
 from control_plane.errors import AdmissionUnavailable, InvalidParameter
 from tests.integration.admission.conftest import await_answer, free_port, server_binary
 

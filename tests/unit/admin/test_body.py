@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.admin.answers import answer
 from control_plane.admin.schemas import KeyFields, TierBody
 from control_plane.errors import InvalidInput
-from control_plane.web.body import fault_of, merged, shaped
+from control_plane.web.body import control_character, fault_of, merged, shaped
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -73,3 +74,29 @@ def test_a_message_becomes_a_fault(message: str, field: str, path: str, issue: s
 def test_whatever_comes_is_taken_or_a_fault(value: Any, shape: type[msgspec.Struct]) -> None:
     with suppress(InvalidInput):
         assert isinstance(shaped(value, shape), shape)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("a\n", ""),
+        ({"id": "a\n"}, "/id"),
+        ({"id": "a", "scopes": ["predict", "x\x00"]}, "/scopes/1"),
+        ([["a", {"b": "\x7f"}], "\t"], "/0/1/b"),
+        ({"a/b": "\x85"}, "/a~1b"),
+    ],
+)
+def test_the_first_control_character_is_a_fault(value: Any, path: str) -> None:
+    found = control_character(value)
+    assert found is not None
+    assert (found.path, found.issue) == (path, "has a control character")
+
+
+@pytest.mark.parametrize("value", [None, 1, True, "Zoë, 東京 😀", {"a": ["b", {}]}, []])
+def test_other_characters_are_none(value: Any) -> None:
+    assert control_character(value) is None
+
+
+def test_a_location_is_percent_encoded() -> None:
+    made = answer(None, 1, 201, "/tenants/a b\nc")
+    assert made.headers["location"] == "/admin/v1/tenants/a%20b%0Ac"

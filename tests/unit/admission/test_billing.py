@@ -21,7 +21,7 @@ from control_plane.admission.usage.lines import (
     ndjson,
     usage_line,
 )
-from control_plane.admission.usage.reading import Spot, Tally
+from control_plane.admission.usage.tallies import Spot, Tally
 
 
 def tier(**limits: Any) -> Tier:

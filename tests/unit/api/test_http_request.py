@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from control_plane.api.request import (
     ClientGone,
     check_query,
+    decoded,
+    read_body,
     read_headers,
-    read_json,
     read_selector,
     read_timeout_ms,
 )
@@ -42,7 +43,7 @@ def receiving(*chunks: bytes | None) -> Receive:
 
 async def read(*chunks: bytes | None, limit: int = 100, **headers: bytes) -> Any:
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    return await read_json({b"content-type": JSON} | named, receiving(*chunks), limit)
+    return decoded(await read_body({b"content-type": JSON} | named, receiving(*chunks), limit))
 
 
 async def refused(*chunks: bytes | None, **more: Any) -> TidegateError:
@@ -121,7 +122,7 @@ async def test_no_more_is_read_once_the_limit_is_passed() -> None:
         return {"type": "http.request", "body": b"1" * 60, "more_body": True}
 
     with pytest.raises(TidegateError):
-        await read_json({b"content-type": JSON}, receive, 100)
+        await read_body({b"content-type": JSON}, receive, 100)
     assert read_chunks == 2
 
 

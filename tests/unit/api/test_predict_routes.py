@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.api.predict import PredictRoute, _negotiate, match
+from control_plane.api.predict import PredictRoute, _negotiate, match, read
 from control_plane.errors import TidegateError
 
 JSON = b"application/json"
@@ -90,3 +93,21 @@ def test_a_major_that_does_not_exist_is_not_acceptable(number: bytes) -> None:
 def test_a_path_with_a_major_is_not_negotiated(major: int, accept: bytes) -> None:
     route = PredictRoute(f"/api/v{major}/predict", major)
     assert _negotiate(route, {b"accept": accept}) == (major, JSON)
+
+
+async def test_a_body_in_chunks_has_its_real_size() -> None:
+    messages = [
+        {"type": "http.request", "body": b'{"inputs": ', "more_body": True},
+        {"type": "http.request", "body": b"{}}", "more_body": False},
+    ]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    scope: Any = {"method": "POST", "query_string": b""}
+    limits = SimpleNamespace(max_body_bytes=100)
+    services: Any = SimpleNamespace(settings=limits)
+    caller: Any = SimpleNamespace(limits=limits)
+    headers = {b"content-type": JSON}
+    asked = await read(services, caller, UNVERSIONED, scope, headers, receive)
+    assert (asked.size, asked.sent) == (14, {"inputs": {}})
