@@ -159,7 +159,8 @@ def test_processes_that_are_killed_leave_nothing_behind_once_their_permits_lapse
 
 
 async def test_who_waits_exactly_as_long_as_told_is_admitted(redis_url: str) -> None:
-    limits = Limits(requests=90, window_s=60, burst=1, concurrency=10)
+    # 1.8 s apart: a wait rounded down would be too short.
+    limits = Limits(requests=33, window_s=60, burst=1, concurrency=10)
     price = Price("wine", "v1.0.0", deadline_ms=1000, ahead=True)
     link = Link(redis_url)
     gate = Gate(Ledger(link), replicas=lambda: 1, refused=lambda _: None)
