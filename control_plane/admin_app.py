@@ -45,9 +45,9 @@ from control_plane.server import serve
 from control_plane.settings import Settings
 from control_plane.sockets import Inherited
 from control_plane.telemetry.access_log import AccessLog
+from control_plane.telemetry.admission_metrics import AdmissionMetrics
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.logs import setup_logs
-from control_plane.telemetry.metrics import Metrics
 from control_plane.web.errors import on_error
 from control_plane.web.frame import Frame
 from control_plane.web.query import known_query
@@ -69,7 +69,7 @@ _PRIVATE: Final = CacheControlHeader(no_store=True)
 
 
 def create_admin_app(
-    settings: Settings, *, metrics: Metrics, access_log: AccessLog | None
+    settings: Settings, *, metrics: AdmissionMetrics, access_log: AccessLog | None
 ) -> Frame:
     """Build the operators' application.
 
@@ -105,7 +105,9 @@ def create_admin_app(
 
 
 @asynccontextmanager
-async def open_admin_services(settings: Settings, metrics: Metrics) -> AsyncIterator[AdminServices]:
+async def open_admin_services(
+    settings: Settings, metrics: AdmissionMetrics
+) -> AsyncIterator[AdminServices]:
     """Open everything, yield the services, close everything.
 
     A server that is away does not stop the start: it is asked again at each request.
@@ -141,7 +143,7 @@ async def open_admin_services(settings: Settings, metrics: Metrics) -> AsyncIter
         )
 
 
-def _count(metrics: Metrics, round_: Round, standing: int) -> None:
+def _count(metrics: AdmissionMetrics, round_: Round, standing: int) -> None:
     for block in round_.blocks:
         metrics.blocked(block.rule, block.level)
     metrics.standing(standing)
@@ -192,7 +194,7 @@ def run_admin(inherited: Inherited, settings: Settings) -> None:
             access_log.write(exchange, time.perf_counter() - exchange.started)
 
     try:
-        app = create_admin_app(settings, metrics=Metrics(REGISTRY), access_log=access_log)
+        app = create_admin_app(settings, metrics=AdmissionMetrics(REGISTRY), access_log=access_log)
         serve(app, inherited, settings, threading.Event(), refused)
     finally:
         if access_log is not None:

@@ -64,7 +64,7 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         [CatalogEntry(c.ref, Life(c.contract.status)) for c in reading.contracts],
         settings.default_model,
     )
-    async with open_admission(settings, records, metrics.refused) as admission:
+    async with open_admission(settings, records, metrics.admission.refused) as admission:
         services = Services(
             settings=settings,
             pipeline=Pipeline(contracts, Router(catalog), lanes, admission.gate),
@@ -135,7 +135,7 @@ async def _gauges(services: Services, watch: _Watch) -> None:
     """Keep the gauges of every version, and the state of the system of record, current."""
     while True:
         await watch.look()
-        services.metrics.decisions(services.admission.gate.tally())
+        services.metrics.admission.decisions(services.admission.gate.tally())
         waiting = services.pipeline.lanes.waiting()
         for ref in services.pipeline.contracts:
             ready = services.pipeline.is_ready(ref)

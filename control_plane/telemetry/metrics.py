@@ -7,7 +7,6 @@ and the admin listener answers for all of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from prometheus_client import values as prometheus_values
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from control_plane.telemetry.admission_metrics import AdmissionMetrics
 from control_plane.telemetry.exchange import Exchange
 from control_plane.types import ModelRef
 
@@ -38,10 +38,12 @@ class Metrics:
 
     Attributes:
         registry: Where they are registered.
+        admission: Those of admission.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self.admission = AdmissionMetrics(registry)
         self._requests = Histogram(
             "tidegate_request_duration_seconds",
             "Time from the arrival of a request to the end of its answer.",
@@ -83,31 +85,6 @@ class Metrics:
             multiprocess_mode="livemin",
             registry=registry,
         )
-        self._decisions = Counter(
-            "tidegate_admission_decisions",
-            "Requests that asked for admission: granted ahead, asked of the limits server, or "
-            "decided alone while it was away.",
-            ["how"],
-            registry=registry,
-        )
-        self._refusals = Counter(
-            "tidegate_admission_refusals",
-            "Requests that the accounts refused, by what was used up.",
-            ["reason"],
-            registry=registry,
-        )
-        self._blocks = Counter(
-            "tidegate_abuse_blocks",
-            "Blocks that the abuse rules put.",
-            ["rule", "level"],
-            registry=registry,
-        )
-        self._blocked = Gauge(
-            "tidegate_abuse_blocks_standing",
-            "Blocks that stand, of rules and of operators.",
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
         self._faults = Gauge(
             "tidegate_contract_faults",
             "Faults of contracts that leave versions out.",
@@ -125,11 +102,8 @@ class Metrics:
             self._call_seconds,
             self._waiting,
             self._ready,
-            self._decisions,
-            self._refusals,
-            self._blocks,
-            self._blocked,
             self._faults,
+            *self.admission.collectors,
         )
         return [
             (next(iter(collector.describe())), collector._labelnames) for collector in collectors
@@ -155,23 +129,6 @@ class Metrics:
         """Set the gauges of a version."""
         self._ready.labels(ref.name, str(ref.version)).set(1 if ready else 0)
         self._waiting.labels(ref.name, str(ref.version)).set(waiting)
-
-    def decisions(self, counts: Mapping[str, int]) -> None:
-        """Count requests that asked for admission, by how that was decided."""
-        for how, count in counts.items():
-            self._decisions.labels(how).inc(count)
-
-    def refused(self, reason: str) -> None:
-        """Count a request that the accounts refused."""
-        self._refusals.labels(reason).inc()
-
-    def blocked(self, rule: str, level: str) -> None:
-        """Count a block that a rule put."""
-        self._blocks.labels(rule, level).inc()
-
-    def standing(self, blocks: int) -> None:
-        """Set the number of blocks that stand."""
-        self._blocked.set(blocks)
 
     def faults(self, count: int) -> None:
         """Set the number of contract faults."""

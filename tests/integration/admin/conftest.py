@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,7 @@ import redis.asyncio as redis
 
 from control_plane.admission.identity.apikeys import mint
 from tests.integration.admission.conftest import counter_process, free_port
-from tests.integration.local.processes import eventually
+from tests.integration.local.processes import eventually, role_process
 
 TIMEOUT_S = 60.0
 SETTINGS = {
@@ -65,31 +61,14 @@ class Door:
 def admin_process(records_url: str, folder: Path) -> Iterator[Door]:
     """`tidegate process admin` on a free port."""
     key, _ = mint()
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment |= SETTINGS
-    environment |= {"TIDEGATE_REDIS_URL": records_url, "TIDEGATE_BOOTSTRAP_ADMIN_KEY": key}
+    settings = {
+        **SETTINGS,
+        "TIDEGATE_REDIS_URL": records_url,
+        "TIDEGATE_BOOTSTRAP_ADMIN_KEY": key,
+    }
     log = folder / "admin.log"
-    with socket.socket() as listener, log.open("wb") as output:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(256)
-        descriptor = listener.fileno()
-        argv = [sys.executable, "-m", "control_plane", "process", "admin", "--fd", str(descriptor)]
-        process = subprocess.Popen(
-            argv, env=environment, pass_fds=[descriptor], stdout=output, stderr=output
-        )
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            eventually(lambda: _answers(url), log.read_text, process)
-            yield Door(url, records_url, key, log)
-        finally:
-            process.terminate()
-            process.wait(TIMEOUT_S)
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{url}/healthz", timeout=1, trust_env=False).is_success
-    return False
+    with role_process("admin", settings, log) as url:
+        yield Door(url, records_url, key, log)
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis-server"])

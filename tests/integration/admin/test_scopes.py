@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from control_plane.admin_app import create_admin_app
 from control_plane.settings import load_settings
-from control_plane.telemetry.metrics import Metrics
+from control_plane.telemetry.admission_metrics import AdmissionMetrics
 from tests.integration.admin.conftest import SETTINGS, Door, MintKey
 from tests.integration.local.processes import eventually
 
@@ -73,7 +73,9 @@ def routes() -> set[Route]:
             "TIDEGATE_BOOTSTRAP_ADMIN_KEY": f"tg_live_{KEY}_{'0' * 33}",
         }
     )
-    app: Any = create_admin_app(settings, metrics=Metrics(CollectorRegistry()), access_log=None).app
+    app: Any = create_admin_app(
+        settings, metrics=AdmissionMetrics(CollectorRegistry()), access_log=None
+    ).app
     return {
         (str(method), route.path_format)
         for route in app.routes

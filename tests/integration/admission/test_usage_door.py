@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from control_plane.admission.records.shapes import ApiKey, Overrides, Tenant
 from control_plane.admission.records.store import Store
 from control_plane.admission.records.transaction import SYSTEM
 from tests.integration.admission.conftest import counter_process, free_port, shell_lines
-from tests.integration.local.processes import eventually
+from tests.integration.local.processes import role_process
 
 PEPPER = "pepper of the tests, 32 characters"
 TENANTS = ("acme", "other")
@@ -69,7 +67,7 @@ def url(
 ) -> Iterator[str]:
     """An HTTP process without models."""
     folder: Path = tmp_path_factory.mktemp("http")
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
+    settings = {
         "TIDEGATE_TRITON_URLS": "127.0.0.1:1",
         "TIDEGATE_KEY_PEPPER": PEPPER,
         "TIDEGATE_DATA_KEY": "A" * 43,
@@ -77,29 +75,8 @@ def url(
         "TIDEGATE_BOOTSTRAP_ADMIN_KEY": mint()[0],
         "TIDEGATE_MODEL_REPOSITORY": str(folder),
     }
-    log = folder.parent / "http.log"
-    with socket.socket() as listener, log.open("wb") as output:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(64)
-        descriptor = listener.fileno()
-        argv = [sys.executable, "-m", "control_plane", "process", "http", "--fd", str(descriptor)]
-        process = subprocess.Popen(
-            argv, env=environment, pass_fds=[descriptor], stdout=output, stderr=output
-        )
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            eventually(lambda: _answers(address), log.read_text, process)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(TIMEOUT_S)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=1, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+    with role_process("http", settings, folder.parent / "http.log") as address:
+        yield address
 
 
 def ask(url: str, key: str | None, **query: Any) -> httpx.Response:

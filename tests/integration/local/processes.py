@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, TypeVar
 
+import httpx
 import psutil
 
 _T = TypeVar("_T")
@@ -133,3 +137,36 @@ def await_gone(processes: Sequence[psutil.Process]) -> None:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def role_process(role: str, settings: dict[str, str], log: Path) -> Iterator[str]:
+    """The URL of a `tidegate process` of a role on a free port, once it is healthy.
+
+    Args:
+        role: ``http`` or ``admin``.
+        settings: Its whole environment but for PATH and HOME.
+        log: Takes what it writes.
+    """
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener, log.open("wb") as output:
+        descriptor = listener.fileno()
+        argv = [sys.executable, "-m", "control_plane", "process", role, "--fd", str(descriptor)]
+        process = subprocess.Popen(
+            argv, env=kept | settings, pass_fds=[descriptor], stdout=output, stderr=output
+        )
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            eventually(lambda: is_healthy(url), log.read_text, process)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(PATIENCE_S)
+
+
+def is_healthy(url: str) -> bool:
+    """Whether /healthz of an address is answered 200."""
+    try:
+        return httpx.get(f"{url}/healthz", timeout=1, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
