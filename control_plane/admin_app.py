@@ -27,6 +27,7 @@ from control_plane.admin.guards import guard
 from control_plane.admin.services import AdminServices
 from control_plane.admission.abuse.blocks import Blocks, recorder
 from control_plane.admission.abuse.judge import Judge, Round
+from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity.address import Addresses
 from control_plane.admission.identity.directory import Directory
 from control_plane.admission.identity.identity import Hooks, Identity
@@ -34,13 +35,12 @@ from control_plane.admission.identity.tokens import Tokens
 from control_plane.admission.limits.ledger import Ledger
 from control_plane.admission.limits.link import Link
 from control_plane.admission.limits.offences import BadCredentials
-from control_plane.admission.records.audit import AuditLog
-from control_plane.admission.records.server import TIMEOUT_S
-from control_plane.admission.records.store import Store
 from control_plane.admission.service import seed
 from control_plane.admission.usage.customers import Customers
 from control_plane.admission.usage.export import UsageExport
 from control_plane.admission.usage.reading import Usage
+from control_plane.records.audit import AuditLog
+from control_plane.records.server import TIMEOUT_S
 from control_plane.server import serve
 from control_plane.settings import Settings
 from control_plane.sockets import Inherited

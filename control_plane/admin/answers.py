@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from litestar import Request, Response
 
-from control_plane.admission.records.pages import MAX_LIMIT
 from control_plane.errors import InvalidParameter
+from control_plane.records.pages import MAX_LIMIT
 
 BASE: Final = "/admin/v1"
 DEFAULT_LIMIT: Final = 50

@@ -12,8 +12,8 @@ from control_plane.admin.answers import page_limit, whole
 from control_plane.admin.operation import PAGED, Query, operation
 from control_plane.admin.schemas import AuditPage
 from control_plane.admin.services import AdminServices
-from control_plane.admission.records.audit import AuditFilter
 from control_plane.errors import InvalidParameter
+from control_plane.records.audit import AuditFilter
 
 _LATEST: Final = 253_402_300_799
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 200}

@@ -18,10 +18,10 @@ from control_plane.admin.operation import PAGED, Query, operation
 from control_plane.admin.schemas import NextCursor
 from control_plane.admission.abuse.blocks import TARGET, Blocks
 from control_plane.admission.abuse.steps import OPERATOR, Block, ClientId, Level, Subject
-from control_plane.admission.records.pages import cursor as id_of
-from control_plane.admission.records.pages import last_of
-from control_plane.admission.records.transaction import not_found
 from control_plane.errors import InvalidParameter
+from control_plane.records.pages import cursor as id_of
+from control_plane.records.pages import last_of
+from control_plane.records.transaction import not_found
 
 _SUBJECT: Final = re.compile(r"[ta]:[A-Za-z0-9_.:/-]{1,64}")
 _QUERY: Final = (

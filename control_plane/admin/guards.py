@@ -13,10 +13,10 @@ from litestar.handlers.base import BaseRouteHandler
 
 from control_plane.admin.operation import KEY, Operation
 from control_plane.admin.services import AdminServices
+from control_plane.admission.accounts.shapes import OPERATORS
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import OPERATORS
-from control_plane.admission.records.transaction import Actor
 from control_plane.errors import Forbidden, Unauthenticated
+from control_plane.records.transaction import Actor
 from control_plane.telemetry.exchange import Exchange
 
 

@@ -28,9 +28,9 @@ from control_plane.admin.schemas import (
     plain,
 )
 from control_plane.admin.services import AdminServices
+from control_plane.admission.accounts.shapes import OPERATORS, ApiKey
 from control_plane.admission.identity import apikeys
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import OPERATORS, ApiKey
 from control_plane.errors import AdmissionUnavailable, InvalidInput, TidegateError
 from control_plane.web.body import fault, merged, shaped
 

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control_plane.admission.records.audit import AuditEntry
-from control_plane.admission.records.shapes import (
+from control_plane.admission.accounts.shapes import (
     ApiKey,
     Currency,
     Epoch,
@@ -23,6 +22,7 @@ from control_plane.admission.records.shapes import (
     Title,
 )
 from control_plane.patterns import exactly
+from control_plane.records.audit import AuditEntry
 
 NextCursor = Annotated[str, Meta(description="Query parameter `cursor` of the next page")] | None
 Revision = Annotated[int, Meta(ge=1, description="Grows by one with each change; the ETag")]

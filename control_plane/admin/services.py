@@ -5,12 +5,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 from control_plane.admission.abuse.blocks import Blocks
+from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity.identity import Identity
-from control_plane.admission.records.audit import AuditLog
-from control_plane.admission.records.store import Store
 from control_plane.admission.usage.customers import Customers
 from control_plane.admission.usage.export import UsageExport
 from control_plane.admission.usage.reading import Usage
+from control_plane.records.audit import AuditLog
 
 
 class AdminServices(Struct, frozen=True):

@@ -22,7 +22,7 @@ from control_plane.admin.schemas import (
     tenant_view,
 )
 from control_plane.admin.services import AdminServices
-from control_plane.admission.records.shapes import Overrides, Tenant
+from control_plane.admission.accounts.shapes import Overrides, Tenant
 from control_plane.web.body import merged, shaped
 
 

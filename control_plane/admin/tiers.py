@@ -22,7 +22,7 @@ from control_plane.admin.schemas import (
     tier_view,
 )
 from control_plane.admin.services import AdminServices
-from control_plane.admission.records.shapes import Limits, Tier
+from control_plane.admission.accounts.shapes import Limits, Tier
 from control_plane.web.body import merged, shaped
 
 

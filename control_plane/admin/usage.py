@@ -15,12 +15,12 @@ from control_plane.admin.operation import Query, operation
 from control_plane.admin.schemas import NextCursor
 from control_plane.admin.services import AdminServices
 from control_plane.admission.limits.standing import month_end
-from control_plane.admission.records.pages import Page
 from control_plane.admission.usage.export import MAX_LIMIT
 from control_plane.admission.usage.lines import MonthLine, UsageLine, comma_separated, ndjson
 from control_plane.admission.usage.period import Period, check_months, month_of, read_period
 from control_plane.admission.usage.quota import Quota
 from control_plane.errors import InvalidParameter
+from control_plane.records.pages import Page
 
 DEFAULT_LIMIT: Final = 1000
 NEXT: Final = "x-next-cursor"

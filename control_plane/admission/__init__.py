@@ -2,7 +2,7 @@
 
 ::
 
-    identity/  credentials ─► Principal          records/  tiers, tenants, keys, audit log
+    identity/  credentials ─► Principal          accounts/ tiers, tenants, keys
     limits/    Principal ─► Permit ─► settle     usage/    what was used, and what it costs
     abuse/     what clients do over minutes      service.py opens it all
 """

@@ -1,16 +1,13 @@
 """Names of the keys in the two servers: what lies where.
 
-The system of record (every write synced), all under one hash tag, so that a change, its index and
-its audit entry are one atomic step on a cluster, too::
+The system of record (every write synced; see ``records/places.py``)::
 
     tg:{records}:tier:<name>         JSON of a Tier          tg:{records}:tiers            index
     tg:{records}:tenant:<id>         JSON of a Tenant        tg:{records}:tenants          index
     tg:{records}:key:<id>            JSON of an ApiKey       tg:{records}:keys:<tenant>    index
     tg:{records}:tier-tenants:<name> set of the ids of the tenants in a tier
-    tg:{records}:audit               stream, append-only
     tg:{records}:closed              set of the ids of deleted tenants, whose usage stays
     tg:{records}:closed:<id>         JSON of a deleted Tenant, as it was last
-    channel tg:{records}:changes     ``tier:<name>``, ``tenant:<id>``, ``key:<id>``
 
 An index is a sorted set of score 0, so that it is read in the order of its members.
 
@@ -36,12 +33,11 @@ from __future__ import annotations
 
 from typing import Final
 
-_RECORDS: Final = "tg:{records}:"
-TIERS: Final = _RECORDS + "tiers"
-TENANTS: Final = _RECORDS + "tenants"
-AUDIT: Final = _RECORDS + "audit"
-CLOSED: Final = _RECORDS + "closed"
-CHANGES: Final = _RECORDS + "changes"
+from control_plane.records.places import PREFIX
+
+TIERS: Final = PREFIX + "tiers"
+TENANTS: Final = PREFIX + "tenants"
+CLOSED: Final = PREFIX + "closed"
 PROCESSES: Final = "tg:{processes}"
 BLOCKS: Final = "tg:blocks"
 JUDGE: Final = "tg:judge"
@@ -49,12 +45,12 @@ JUDGE: Final = "tg:judge"
 
 def tier_record(name: str) -> str:
     """Key of a tier."""
-    return f"{_RECORDS}tier:{name}"
+    return f"{PREFIX}tier:{name}"
 
 
 def tenant_record(tenant: str) -> str:
     """Key of a tenant."""
-    return f"{_RECORDS}tenant:{tenant}"
+    return f"{PREFIX}tenant:{tenant}"
 
 
 def closed_record(tenant: str) -> str:
@@ -64,17 +60,17 @@ def closed_record(tenant: str) -> str:
 
 def key_record(key_id: str) -> str:
     """Key of an API key."""
-    return f"{_RECORDS}key:{key_id}"
+    return f"{PREFIX}key:{key_id}"
 
 
 def keys_of(tenant: str) -> str:
     """Key of the index of a tenant's API keys."""
-    return f"{_RECORDS}keys:{tenant}"
+    return f"{PREFIX}keys:{tenant}"
 
 
 def tier_tenants(name: str) -> str:
     """Key of the set of a tier's tenants, without which a tier in use could be deleted."""
-    return f"{_RECORDS}tier-tenants:{name}"
+    return f"{PREFIX}tier-tenants:{name}"
 
 
 def state(subject: str) -> str:

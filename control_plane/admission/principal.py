@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from control_plane.admission.records.shapes import Limits
+from control_plane.admission.accounts.shapes import Limits
 
 Kind = Literal["key", "token", "anonymous"]
 

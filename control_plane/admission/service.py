@@ -15,6 +15,7 @@ from msgspec import Struct
 from control_plane.admission.abuse.reporter import Reporter
 from control_plane.admission.abuse.sightings import Sightings
 from control_plane.admission.abuse.watch import Watch
+from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity.address import Addresses
 from control_plane.admission.identity.directory import Directory
 from control_plane.admission.identity.identity import Hooks, Identity
@@ -24,7 +25,6 @@ from control_plane.admission.limits.ledger import Ledger
 from control_plane.admission.limits.link import Link
 from control_plane.admission.limits.offences import BadCredentials
 from control_plane.admission.limits.replicas import Replicas
-from control_plane.admission.records.store import Store
 from control_plane.admission.usage.reading import Usage
 from control_plane.errors import AdmissionUnavailable
 from control_plane.settings import Settings

@@ -10,10 +10,10 @@ from litestar import Request
 from litestar.types import HTTPScope
 
 from control_plane.admission.abuse.seen import Outcome
+from control_plane.admission.accounts.shapes import OPERATORS
 from control_plane.admission.limits.gate import OFFENCE
 from control_plane.admission.limits.permit import Permit, Price
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import OPERATORS
 from control_plane.errors import Forbidden, TidegateError, Unauthenticated
 from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange

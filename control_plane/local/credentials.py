@@ -10,13 +10,13 @@ from typing import Final
 import redis.asyncio as redis
 from msgspec import Struct, structs
 
+from control_plane.admission.accounts.shapes import ApiKey, Tenant
+from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity import apikeys
-from control_plane.admission.records.shapes import ApiKey, Tenant
-from control_plane.admission.records.store import Store
-from control_plane.admission.records.transaction import SYSTEM
 from control_plane.errors import TidegateError
 from control_plane.local.datadir import DataDir, replace_private
 from control_plane.local.errors import StartRefused
+from control_plane.records.transaction import SYSTEM
 from control_plane.settings import PREFIX, Settings
 
 DEMO: Final = "demo"

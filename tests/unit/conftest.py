@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.permit import Grant, Permit, Price
 from control_plane.admission.limits.standing import Standing
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import Limits
 from control_plane.contracts.compiler import CompiledContract, compile_contract
 from control_plane.contracts.source import FaultyContract, Source
 from control_plane.types import Backing, FileFault

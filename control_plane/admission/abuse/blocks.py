@@ -13,9 +13,10 @@ import redis.asyncio as redis
 
 from control_plane.admission import layout
 from control_plane.admission.abuse.steps import Block, kept_until
-from control_plane.admission.records.pages import Page, cursor, last_of
-from control_plane.admission.records.server import reached
-from control_plane.admission.records.transaction import Actor, Entry, not_found
+from control_plane.records import places
+from control_plane.records.pages import Page, cursor, last_of
+from control_plane.records.server import reached
+from control_plane.records.transaction import Actor, Entry, not_found
 
 Record = Callable[[Entry, Actor], Awaitable[None]]
 """Writes an entry to the audit log."""
@@ -220,7 +221,7 @@ def recorder(server: redis.Redis) -> Record:
             "request_id": by.request_id,
         }
         async with reached():
-            await server.xadd(layout.AUDIT, fields)  # type: ignore[arg-type]
+            await server.xadd(places.AUDIT, fields)  # type: ignore[arg-type]
 
     return record
 

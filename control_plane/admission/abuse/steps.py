@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from control_plane.abuse import AbuseRules
 from control_plane.admission.abuse.rules import Finding
-from control_plane.admission.records.shapes import Epoch
+from control_plane.admission.accounts.shapes import Epoch
 from control_plane.patterns import exactly
 
 OPERATOR: Final = "operator"

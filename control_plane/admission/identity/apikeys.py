@@ -22,7 +22,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from control_plane.admission.records.shapes import ApiKey
+from control_plane.admission.accounts.shapes import ApiKey
 
 PREFIX: Final = "tg_live_"
 SECRET_LENGTH: Final = 27

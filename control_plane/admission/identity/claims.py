@@ -21,7 +21,7 @@ from authlib.oauth2.rfc9068.claims import JWTAccessTokenClaimsValidator
 from joserfc.errors import ClaimError, ExpiredTokenError, MissingClaimError
 from msgspec import Struct
 
-from control_plane.admission.records.shapes import OPERATORS, TENANT_ID, Scope
+from control_plane.admission.accounts.shapes import OPERATORS, TENANT_ID, Scope
 from control_plane.errors import Unauthenticated
 from control_plane.issuers import OidcIssuer
 

@@ -23,11 +23,11 @@ from redis.exceptions import ConnectionError as ConnectionBroken
 from redis.exceptions import RedisError
 
 from control_plane.admission import layout
-from control_plane.admission.identity.pushes import TRUST_S, Changes, Watch
+from control_plane.admission.accounts.shapes import ApiKey, Tenant, Tier
 from control_plane.admission.recent import Recent
-from control_plane.admission.records.shapes import ApiKey, Tenant, Tier
 from control_plane.coalesce import Closed, Coalescer, QueueFull
 from control_plane.errors import AdmissionUnavailable
+from control_plane.records.pushes import TRUST_S, Changes, Watch
 
 log = logging.getLogger(__name__)
 
@@ -155,9 +155,12 @@ class Directory:
         self._reads.pop(name, None)
 
     def _changed(self, name: str) -> None:
+        kind, colon, which = name.partition(":")
+        if kind not in _DECODERS and kind.isalpha() and colon and which:
+            return  # a record of another room
         self.epoch += 1
         self.forget(name)
-        if name.partition(":")[0] not in _DECODERS:
+        if kind not in _DECODERS:
             log.warning("a change of no known kind; all records are read again")
             self._present.clear()
             self._absent.clear()

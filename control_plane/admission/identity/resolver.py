@@ -10,13 +10,13 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from control_plane.admission.accounts.shapes import ANONYMOUS, OPERATORS, ApiKey, Limits, Tenant
 from control_plane.admission.identity import apikeys
 from control_plane.admission.identity.address import Client, is_within
 from control_plane.admission.identity.claims import MAX_TOKEN, Grant
 from control_plane.admission.identity.directory import Directory
 from control_plane.admission.identity.tokens import Tokens
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import ANONYMOUS, OPERATORS, ApiKey, Limits, Tenant
 from control_plane.errors import AdmissionUnavailable, Forbidden, Unauthenticated
 
 INVALID_KEY: Final = "The API key is not valid"

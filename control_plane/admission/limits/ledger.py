@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from control_plane.admission import layout
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.link import Command, Link, LinkDown
 from control_plane.admission.limits.standing import Standing, interval_us
-from control_plane.admission.records.shapes import Limits
 
 ANONYMOUS_IDLE_S: Final = 7_200
 """What is known of an anonymous caller is forgotten after two hours without a call."""

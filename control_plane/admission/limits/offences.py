@@ -7,11 +7,11 @@ from collections import Counter
 from contextlib import suppress
 from typing import Final
 
+from control_plane.admission.accounts.shapes import ANONYMOUS, STANDARD_TIERS
 from control_plane.admission.limits.gate import OFFENCE
 from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Reason, ScriptFailed
 from control_plane.admission.limits.link import LinkDown
 from control_plane.admission.recent import Recent
-from control_plane.admission.records.shapes import ANONYMOUS, STANDARD_TIERS
 
 MAX_NETWORKS: Final = 10_000
 _LIMITS: Final = next(tier.limits for tier in STANDARD_TIERS if tier.name == ANONYMOUS)

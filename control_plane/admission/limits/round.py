@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.ledger import WITHDRAWN, Demand, Entry, Report
 from control_plane.admission.limits.permit import Grant, Permit
 from control_plane.admission.limits.pool import Pool
-from control_plane.admission.records.shapes import Limits
 from control_plane.coalesce import Waiting
 
 MAX_PART: Final = 200

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from control_plane.admission.records.shapes import Limits
+from control_plane.admission.accounts.shapes import Limits
 
 Headers = list[tuple[bytes, bytes]]
 Quota = tuple[int, int, int]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from control_plane.admission.records.shapes import Tenant, Tier
+from control_plane.admission.accounts.shapes import Tenant, Tier
 
 
 class Terms(Struct, frozen=True):

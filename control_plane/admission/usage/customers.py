@@ -10,10 +10,10 @@ import redis.asyncio as redis
 from msgspec import Struct
 
 from control_plane.admission import layout
-from control_plane.admission.records.server import reached
-from control_plane.admission.records.shapes import TENANT_ID, Limits, Tenant, Tier
-from control_plane.admission.records.transaction import not_found
+from control_plane.admission.accounts.shapes import TENANT_ID, Limits, Tenant, Tier
 from control_plane.admission.usage.billing import Terms, terms_of
+from control_plane.records.server import reached
+from control_plane.records.transaction import not_found
 
 _PART: Final = 200
 _tenant: Final = msgspec.json.Decoder(Tenant).decode

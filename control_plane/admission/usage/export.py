@@ -8,14 +8,14 @@ from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta, Struct
 
-from control_plane.admission.records.pages import Page
-from control_plane.admission.records.shapes import Name
+from control_plane.admission.accounts.shapes import Name
 from control_plane.admission.usage.customers import Customer, Customers
 from control_plane.admission.usage.lines import MonthLine, UsageLine, month_line, usage_line
 from control_plane.admission.usage.period import LATEST, Group, Period, month_of
 from control_plane.admission.usage.places import pack, refused, unpack
 from control_plane.admission.usage.reading import Usage
 from control_plane.admission.usage.tallies import Spot, Tally, total
+from control_plane.records.pages import Page
 
 MAX_LIMIT: Final = 10_000
 """Rows of one page at most."""

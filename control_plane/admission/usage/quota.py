@@ -9,10 +9,10 @@ import redis.asyncio as redis
 from msgspec import Struct
 
 from control_plane.admission import layout
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.standing import day_end, month_end
-from control_plane.admission.records.server import reached
-from control_plane.admission.records.shapes import Limits
 from control_plane.admission.usage.period import day_name
+from control_plane.records.server import reached
 
 
 class Window(Struct, frozen=True):

@@ -10,9 +10,7 @@ import redis.asyncio as redis
 from msgspec import Struct
 
 from control_plane.admission import layout
-from control_plane.admission.records.pages import Page
-from control_plane.admission.records.server import reached
-from control_plane.admission.records.shapes import Limits
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.usage.period import (
     DAY_S,
     HOUR_S,
@@ -27,6 +25,8 @@ from control_plane.admission.usage.quota import Quota, read_quota
 from control_plane.admission.usage.scan import LARGE, scan, windows
 from control_plane.admission.usage.tallies import Row, Spot, Tally, add_up, in_order
 from control_plane.admission.usage.turns import Turns
+from control_plane.records.pages import Page
+from control_plane.records.server import reached
 
 
 class _Scan(Struct, frozen=True):

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import redis.asyncio as redis
 
-from control_plane.admission.records.server import reached
 from control_plane.admission.usage.tallies import SLICE
+from control_plane.records.server import reached
 
 LARGE: Final = 4 * SLICE
 """Fields of a day beyond which rows of hours are read some hours at a time."""

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import redis
 
-from control_plane.admission import layout
-from control_plane.admission.records.pages import cursor
+from control_plane.records import places
+from control_plane.records.pages import cursor
 from tests.integration.admin.conftest import Door, MintKey
 
 Entry = dict[str, Any]
@@ -131,10 +131,10 @@ def test_nobody_writes_it(root: httpx.Client, method: str) -> None:
 
 def test_entries_stay_as_they_were(door: Door, root: httpx.Client, tenant: str) -> None:
     with redis.Redis.from_url(door.records_url) as server:
-        before: Any = server.xrange(layout.AUDIT)
+        before: Any = server.xrange(places.AUDIT)
         root.patch(f"/tenants/{tenant}", json={"title": "x"})
         root.delete(f"/tenants/{tenant}")
-        after: Any = server.xrange(layout.AUDIT)
+        after: Any = server.xrange(places.AUDIT)
     assert after[: len(before)] == before
     assert len(after) == len(before) + 2
 
@@ -145,7 +145,7 @@ def test_no_secret_is_in_the_records(
     made = new_key(tenant, "predict")
     rotated = root.post(f"/keys/{made['record']['id']}/rotate", json={}).json()
     with redis.Redis.from_url(door.records_url) as server:
-        audit = str(server.xrange(layout.AUDIT))
+        audit = str(server.xrange(places.AUDIT))
         values = audit + str([server.get(key) for key in server.keys("*:key:*")])
     assert "digests" in values
     assert "digests" not in audit

@@ -15,13 +15,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from control_plane.admission import layout
-from control_plane.admission.records import decisions
-from control_plane.admission.records.audit import AuditFilter, AuditLog
-from control_plane.admission.records.server import RecordServer
-from control_plane.admission.records.shapes import STANDARD_TIERS, ApiKey, Limits, Tenant, Tier
-from control_plane.admission.records.store import Store
-from control_plane.admission.records.transaction import Actor, Moved
+from control_plane.admission.accounts import decisions
+from control_plane.admission.accounts.shapes import STANDARD_TIERS, ApiKey, Limits, Tenant, Tier
+from control_plane.admission.accounts.store import Store
 from control_plane.errors import AdmissionUnavailable, Forbidden, TidegateError
+from control_plane.records import places
+from control_plane.records.audit import AuditFilter, AuditLog
+from control_plane.records.server import RecordServer
+from control_plane.records.transaction import Actor, Moved
 from tests.integration.admission.conftest import counter_process, free_port
 
 ME = Actor("k:aaaaaaaaaaaa", "req_1")
@@ -122,7 +123,7 @@ async def test_a_tenant_goes_only_with_all_its_keys_as_they_are(
 
 async def test_every_change_is_told(store: Store, records: redis.Redis) -> None:
     channel = records.pubsub()
-    await channel.subscribe(layout.CHANGES)
+    await channel.subscribe(places.CHANGES)
     await channel.get_message(timeout=60)
     await store.create_tenant(Tenant(id="acme", tier="small"), ME)
     await store.create_key(KEY, ME)
@@ -171,7 +172,7 @@ async def test_a_filter_that_fits_few_gives_short_pages(records: redis.Redis) ->
     pipe = records.pipeline(transaction=False)
     for number in range(10_600):
         target = "t:rare" if number % 5000 == 0 else "t:x"
-        pipe.xadd(layout.AUDIT, {**fields, "target": target})  # type: ignore[dict-item]
+        pipe.xadd(places.AUDIT, {**fields, "target": target})  # type: ignore[dict-item]
     await pipe.execute()
     log, wanted = AuditLog(records), AuditFilter(target="t:rare")
     first = await log.page(wanted, None, 50)

@@ -19,15 +19,15 @@ import redis
 import redis.asyncio as aredis
 
 from control_plane.admission import layout
-from control_plane.admission.records.shapes import Limits, Tenant, Tier
-from control_plane.admission.records.store import Store
-from control_plane.admission.records.transaction import SYSTEM
+from control_plane.admission.accounts.shapes import Limits, Tenant, Tier
+from control_plane.admission.accounts.store import Store
 from control_plane.admission.usage.customers import Customers
 from control_plane.admission.usage.export import UsageExport
 from control_plane.admission.usage.lines import MonthLine, UsageLine
 from control_plane.admission.usage.period import Period
 from control_plane.admission.usage.reading import Usage
 from control_plane.errors import TidegateError
+from control_plane.records.transaction import SYSTEM
 from tests.integration.admin.conftest import Door, MintKey
 from tests.integration.admission.conftest import shell_lines
 

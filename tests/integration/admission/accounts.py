@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.ledger import Demand, Reason, Report
-from control_plane.admission.records.shapes import Limits
 
 AHEAD_SHARE = 64
 SOFT = 4

@@ -16,12 +16,12 @@ from typing import Any
 
 import uvloop
 
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.gate import Gate
 from control_plane.admission.limits.ledger import Ledger
 from control_plane.admission.limits.link import Link
 from control_plane.admission.limits.permit import Price
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import Limits
 from control_plane.errors import TidegateError
 
 

@@ -13,8 +13,9 @@ import redis.asyncio as redis
 from control_plane.admission import layout
 from control_plane.admission.abuse.blocks import Blocks, recorder
 from control_plane.admission.abuse.steps import Block
-from control_plane.admission.records.transaction import Actor
 from control_plane.errors import AdmissionUnavailable, InvalidParameter, TidegateError
+from control_plane.records import places
+from control_plane.records.transaction import Actor
 from tests.integration.admission.conftest import free_port
 
 OPERATOR = Actor("k:operatorkey2", "req_1")
@@ -37,7 +38,7 @@ class Bench:
         return await self.server.hget(layout.state(subject), field)
 
     async def audit(self) -> list[dict[str, Any]]:
-        rows = await self.server.xrange(layout.AUDIT)
+        rows = await self.server.xrange(places.AUDIT)
         return [{key.decode(): text.decode() for key, text in row.items()} for _, row in rows]
 
     async def listed(self, **wanted: Any) -> list[str]:

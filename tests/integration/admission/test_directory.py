@@ -18,14 +18,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from control_plane.admission import layout
+from control_plane.admission.accounts.shapes import STANDARD_TIERS, ApiKey, Tenant
 from control_plane.admission.identity import apikeys
 from control_plane.admission.identity import directory as module
 from control_plane.admission.identity.address import Addresses
 from control_plane.admission.identity.directory import Directory
 from control_plane.admission.identity.identity import Hooks, Identity
 from control_plane.admission.identity.tokens import Tokens
-from control_plane.admission.records.shapes import STANDARD_TIERS, ApiKey, Tenant
 from control_plane.errors import AdmissionUnavailable, Unauthenticated
+from control_plane.records import places
 from tests.integration.admission.conftest import await_answer, counter_process, free_port
 
 PATIENCE_S = 30.0
@@ -42,11 +43,11 @@ class Records:
     async def put(self, tenant: Tenant, *, tell: bool = True) -> None:
         await self.server.set(layout.tenant_record(tenant.id), msgspec.json.encode(tenant))
         if tell:
-            await self.server.publish(layout.CHANGES, f"tenant:{tenant.id}")
+            await self.server.publish(places.CHANGES, f"tenant:{tenant.id}")
 
     async def put_key(self, key: ApiKey) -> None:
         await self.server.set(layout.key_record(key.id), msgspec.json.encode(key))
-        await self.server.publish(layout.CHANGES, f"key:{key.id}")
+        await self.server.publish(places.CHANGES, f"key:{key.id}")
 
     async def reads(self) -> int:
         stats = await self.server.info("commandstats")
@@ -197,9 +198,24 @@ async def test_a_change_of_no_known_kind_drops_everything(redis_url: str) -> Non
         epoch = directory.epoch
         suspended = msgspec.structs.replace(ACME, suspended=True)
         await records.put(suspended, tell=False)
-        await records.server.publish(layout.CHANGES, b"\xff unheard of")
+        await records.server.publish(places.CHANGES, b"\xff unheard of")
         await until(lambda: directory.epoch > epoch)
         assert await directory.tenant("acme") == suspended
+
+
+async def test_changes_of_other_rooms_cost_no_reads(redis_url: str) -> None:
+    async with opened(redis_url) as (directory, records):
+        await records.put(ACME, tell=False)
+        await until(lambda: directory.is_proven)
+        await directory.tenant("acme")
+        epoch, reads = directory.epoch, await records.reads()
+        await records.server.publish(places.CHANGES, "model:sentiment")
+        suspended = msgspec.structs.replace(ACME, suspended=True)
+        await records.put(suspended)
+        await until(lambda: directory.epoch > epoch)
+        assert directory.epoch == epoch + 1
+        assert await directory.tenant("acme") == suspended
+        assert await records.reads() == reads + 1
 
 
 async def test_a_read_that_a_change_overtook_is_not_kept(redis_url: str) -> None:

@@ -10,12 +10,12 @@ import pytest
 import redis
 
 from control_plane.admission import layout
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.gate import Gate
 from control_plane.admission.limits.ledger import Ledger
 from control_plane.admission.limits.link import Link
 from control_plane.admission.limits.permit import Permit, Price
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import Limits
 from control_plane.errors import AdmissionUnavailable, TidegateError
 from tests.integration.admission.hammer import principal
 

@@ -20,7 +20,8 @@ from control_plane.admission.abuse.reporter import Reporter
 from control_plane.admission.abuse.seen import Counts, Outcome, Seen
 from control_plane.admission.abuse.sightings import Sightings
 from control_plane.admission.abuse.watch import Watch
-from control_plane.admission.records.transaction import Actor
+from control_plane.records import places
+from control_plane.records.transaction import Actor
 from tests.integration.admission.conftest import free_port
 
 ACME = ("t:acme", "k:one")
@@ -163,7 +164,7 @@ async def test_soft_then_hard_and_nothing_while_it_is_hard(bench: Bench) -> None
     bench.note(Outcome.INVALID, 200)
     await bench.report()
     assert (await judge.round()).blocks == ()
-    actions = [row[b"action"] for _, row in await bench.server.xrange(layout.AUDIT)]
+    actions = [row[b"action"] for _, row in await bench.server.xrange(places.AUDIT)]
     assert actions == [b"block.soft", b"block.hard"]
 
 

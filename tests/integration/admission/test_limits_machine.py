@@ -21,9 +21,9 @@ from hypothesis.stateful import (
 )
 
 from control_plane.admission import layout
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits.ledger import WITHDRAWN, Demand, Entry, Ledger, Report, Verdict
 from control_plane.admission.limits.link import Link
-from control_plane.admission.records.shapes import Limits
 from tests.integration.admission.accounts import Accounts
 
 SUBJECT = "t:machine"

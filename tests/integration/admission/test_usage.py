@@ -18,6 +18,7 @@ import redis
 import redis.asyncio as aredis
 
 from control_plane.admission import layout
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.limits import ledger
 from control_plane.admission.limits.gate import Gate
 from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Report
@@ -25,7 +26,6 @@ from control_plane.admission.limits.link import Link
 from control_plane.admission.limits.permit import Price
 from control_plane.admission.limits.standing import month_end
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import Limits
 from control_plane.admission.usage.period import DAY_S, MAX_DAYS, Group, Period, day_name, month_of
 from control_plane.admission.usage.reading import Usage
 from control_plane.admission.usage.tallies import Row, Spot, Tally, total

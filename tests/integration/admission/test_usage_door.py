@@ -16,10 +16,10 @@ import redis
 import redis.asyncio as aredis
 
 from control_plane.admission import layout
+from control_plane.admission.accounts.shapes import ApiKey, Overrides, Tenant
+from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity.apikeys import digest, mint
-from control_plane.admission.records.shapes import ApiKey, Overrides, Tenant
-from control_plane.admission.records.store import Store
-from control_plane.admission.records.transaction import SYSTEM
+from control_plane.records.transaction import SYSTEM
 from tests.integration.admission.conftest import counter_process, free_port, shell_lines
 from tests.integration.local.processes import role_process
 

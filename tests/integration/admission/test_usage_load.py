@@ -12,13 +12,13 @@ import pytest
 import redis.asyncio as aredis
 
 from control_plane.admission import layout
-from control_plane.admission.records.pages import Page
 from control_plane.admission.usage.period import DAY_S, Group, Period
 from control_plane.admission.usage.reading import Usage
 from control_plane.admission.usage.scan import scan, windows
 from control_plane.admission.usage.tallies import SLICE, Row, Spot, Tally, in_order
 from control_plane.admission.usage.turns import AT_ONCE, Turns
 from control_plane.errors import InvalidParameter, Overloaded
+from control_plane.records.pages import Page
 
 DAY = 1_709_078_400  # 2024-02-28
 KEY = layout.usage("t:acme", "20240228")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from control_plane.admission import layout
-from control_plane.admission.records import decisions
-from control_plane.admission.records.shapes import STANDARD_TIERS, ApiKey, Tenant
-from control_plane.admission.records.transaction import Actor, Change
+from control_plane.admission.accounts import decisions
+from control_plane.admission.accounts.shapes import STANDARD_TIERS, ApiKey, Tenant
 from control_plane.errors import TidegateError
+from control_plane.records import places
+from control_plane.records.transaction import Actor, Change
 
 ME = Actor("k:aaaaaaaaaaaa", "req_1")
 KEY = ApiKey(id="b" * 12, tenant="acme", digests=("5ec7e7", "01d"), digest_until=9)
@@ -42,7 +42,7 @@ def test_every_key_is_named_once_and_lies_with_the_records() -> None:
     keys, told = plan(decisions.tenant_changed(TENANT, TENANT, "tenant.patch"))
     assert len(keys) == len(set(keys))
     assert all(key.startswith("tg:{records}:") for key in keys)
-    assert keys[told["audit"] - 1] == layout.AUDIT
+    assert keys[told["audit"] - 1] == places.AUDIT
     for command in [check[0] for check in told["checks"]] + told["writes"]:
         assert 1 <= command[1] <= len(keys)
 

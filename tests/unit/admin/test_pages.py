@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.admission.records.pages import cursor, last_of
 from control_plane.errors import InvalidParameter
+from control_plane.records.pages import cursor, last_of
 
 _ID = re.compile(r"[a-z0-9-]{1,63}")
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.admin.guards import is_operator, is_within
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.principal import Kind, Principal
-from control_plane.admission.records.shapes import Limits
 
 _parts = st.text("ab*", min_size=1, max_size=3)
 _scopes = st.builds(

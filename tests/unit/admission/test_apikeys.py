@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.admission.accounts.shapes import ApiKey
 from control_plane.admission.identity import apikeys
-from control_plane.admission.records.shapes import ApiKey
 
 PEPPER = "p" * 32
 KEY, KEY_ID = apikeys.mint()

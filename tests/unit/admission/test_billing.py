@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.admission.records.shapes import Limits, Overrides, Tenant, Tier
+from control_plane.admission.accounts.shapes import Limits, Overrides, Tenant, Tier
 from control_plane.admission.usage.billing import Terms, charge, terms_of
 from control_plane.admission.usage.lines import (
     MonthLine,

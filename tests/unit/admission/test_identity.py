@@ -13,13 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.admission.identity import apikeys
-from control_plane.admission.identity.address import Addresses
-from control_plane.admission.identity.identity import Hooks, Identity
-from control_plane.admission.identity.resolver import INVALID_KEY
-from control_plane.admission.identity.tokens import Tokens
-from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import (
+from control_plane.admission.accounts.shapes import (
     OPERATORS,
     STANDARD_TIERS,
     ApiKey,
@@ -27,6 +21,12 @@ from control_plane.admission.records.shapes import (
     Tenant,
     Tier,
 )
+from control_plane.admission.identity import apikeys
+from control_plane.admission.identity.address import Addresses
+from control_plane.admission.identity.identity import Hooks, Identity
+from control_plane.admission.identity.resolver import INVALID_KEY
+from control_plane.admission.identity.tokens import Tokens
+from control_plane.admission.principal import Principal
 from control_plane.errors import (
     AdmissionUnavailable,
     Forbidden,

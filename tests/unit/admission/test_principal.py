@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from control_plane.admission.accounts.shapes import Limits
 from control_plane.admission.principal import Principal
-from control_plane.admission.records.shapes import Limits
 
 LIMITS = Limits(requests=1, burst=1, concurrency=1)
 

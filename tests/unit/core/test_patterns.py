@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from control_plane.admin.schemas import KeyId
 from control_plane.admission.abuse.steps import ClientId, Subject
-from control_plane.admission.records.shapes import ApiKey, Currency, Name, Network, Scope
+from control_plane.admission.accounts.shapes import ApiKey, Currency, Name, Network, Scope
 from control_plane.contracts.document import Name as ModelName
 from control_plane.contracts.document import VersionText
 from control_plane.issuers import OidcIssuer

@@ -12,10 +12,8 @@ import msgspec
 import redis.asyncio as redis
 
 from control_plane.admission import layout
-from control_plane.admission.records import decisions
-from control_plane.admission.records.pages import Page
-from control_plane.admission.records.server import Kind, RecordServer, repeated
-from control_plane.admission.records.shapes import (
+from control_plane.admission.accounts import decisions
+from control_plane.admission.accounts.shapes import (
     OPERATORS,
     STANDARD_TIERS,
     TENANT_ID,
@@ -23,8 +21,10 @@ from control_plane.admission.records.shapes import (
     Tenant,
     Tier,
 )
-from control_plane.admission.records.transaction import SYSTEM, Actor, Change, Moved
 from control_plane.errors import Forbidden, InvalidInput, TidegateError
+from control_plane.records.pages import Page
+from control_plane.records.server import Kind, RecordServer, repeated
+from control_plane.records.transaction import SYSTEM, Actor, Change, Moved
 
 KEY_ID: Final = re.compile(r"[a-z2-7]{12}")
 

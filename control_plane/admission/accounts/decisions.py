@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 from control_plane.admission import layout
-from control_plane.admission.records.shapes import ANONYMOUS, OPERATORS, ApiKey, Tenant, Tier
-from control_plane.admission.records.transaction import (
+from control_plane.admission.accounts.shapes import ANONYMOUS, OPERATORS, ApiKey, Tenant, Tier
+from control_plane.errors import Fault, InvalidInput, TidegateError
+from control_plane.records.transaction import (
     Change,
     Check,
     Entry,
@@ -18,7 +19,6 @@ from control_plane.admission.records.transaction import (
     not_found,
     stored,
 )
-from control_plane.errors import Fault, InvalidInput, TidegateError
 
 
 def _is_free(key: str, target: str) -> Check:

@@ -10,9 +10,9 @@ import msgspec
 import redis.asyncio as redis
 from msgspec import Struct
 
-from control_plane.admission import layout
-from control_plane.admission.records.pages import Page, cursor, last_of
-from control_plane.admission.records.server import read
+from control_plane.records import places
+from control_plane.records.pages import Page, cursor, last_of
+from control_plane.records.server import read
 
 MAX_SCAN: Final = 10_000
 """Entries that one page looks at: a filter that fits few gives short pages with a cursor."""
@@ -123,7 +123,7 @@ class AuditLog:
         )
         ends = (low, high) if wanted.ascending else (high, low)
         rows: list[Any] = await read(
-            self._server, lambda: entries(layout.AUDIT, *ends, count=_BATCH)
+            self._server, lambda: entries(places.AUDIT, *ends, count=_BATCH)
         )
         return rows
 

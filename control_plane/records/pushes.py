@@ -19,7 +19,7 @@ from typing import Any, Final
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from control_plane.admission import layout
+from control_plane.records import places
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Changes:
     async def _listen(self) -> None:
         async with self._records.pubsub() as pubsub:
             async with asyncio.timeout(ANSWER_S):
-                await pubsub.subscribe(layout.CHANGES)
+                await pubsub.subscribe(places.CHANGES)
             asked, open_question = -math.inf, False
             while True:
                 now = monotonic()

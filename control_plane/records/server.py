@@ -18,10 +18,10 @@ from msgspec import Struct
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import RedisError
 
-from control_plane.admission.records.pages import Page, cursor, last_of
-from control_plane.admission.records.shapes import ApiKey, Tenant, Tier
-from control_plane.admission.records.transaction import Actor, Change, Moved, moved, not_found
 from control_plane.errors import AdmissionUnavailable
+from control_plane.records.pages import Page, cursor, last_of
+from control_plane.records.record import Record
+from control_plane.records.transaction import Actor, Change, Moved, moved, not_found
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ ATTEMPTS: Final = 32
 
 _SCRIPT: Final = Path(__file__).with_name("write_record.lua").read_text()
 
-_R = TypeVar("_R", Tier, Tenant, ApiKey)
+_R = TypeVar("_R", bound=Record)
 _T = TypeVar("_T")
 
 
@@ -63,7 +63,7 @@ async def reached() -> AsyncIterator[None]:
             yield
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("the system of record is away", extra={"error": type(error).__name__})
-        raise AdmissionUnavailable("The accounts cannot be reached") from error
+        raise AdmissionUnavailable("The system of record cannot be reached") from error
 
 
 async def read(server: redis.Redis, step: Callable[[], Awaitable[_T]]) -> _T:
@@ -91,7 +91,7 @@ class RecordServer:
     """The system of record, whatever the kind of the record."""
 
     def __init__(self, server: redis.Redis, clock: Callable[[], float] = time.time) -> None:
-        """Keep records on a server; see :class:`Store`."""
+        """Keep records on a server."""
         self._server = server
         self._script = server.register_script(_SCRIPT)
         self._clock = clock
@@ -117,7 +117,7 @@ class RecordServer:
         return found
 
     async def page(self, kind: Kind[_R], index: str, after: str | None, limit: int) -> Page[_R]:
-        """Records of an index in the order of their ids; see :meth:`Store.tiers`."""
+        """Records of an index in the order of their ids."""
         start = "-" if after is None else "(" + last_of(after, kind.ids)
         names = await self._members(index, start, limit + 1)
         records = await self._several(kind, names[:limit])

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from control_plane.admission import layout
 from control_plane.errors import TidegateError
+from control_plane.records import places
 
 _encode: Final = msgspec.json.encode
 _KEPT_BACK: Final = ("digests", "schema")
@@ -85,7 +85,7 @@ class Change(Struct, frozen=True):
     def encode(self, by: Actor) -> tuple[list[str], bytes]:
         """The keys and the argument of ``write_record.lua``."""
         commands = [check.command for check in self.checks] + list(self.writes)
-        keys = list(dict.fromkeys([layout.AUDIT, *(command[1] for command in commands)]))
+        keys = list(dict.fromkeys([places.AUDIT, *(command[1] for command in commands)]))
         place = {key: index for index, key in enumerate(keys, start=1)}
 
         def placed(command: Command) -> list[Any]:
@@ -94,9 +94,9 @@ class Change(Struct, frozen=True):
         plan = {
             "checks": [[placed(check.command), check.expected] for check in self.checks],
             "writes": [placed(command) for command in self.writes],
-            "audit": place[layout.AUDIT],
+            "audit": place[places.AUDIT],
             "entries": [_fields(entry, by) for entry in self.entries],
-            "channel": layout.CHANGES,
+            "channel": places.CHANGES,
             "news": [entry.target for entry in self.entries],
         }
         return keys, _encode(plan)

@@ -13,8 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control_plane.patterns import exactly
-
-SCHEMA: Final = 1
+from control_plane.records.record import Record
 
 Name = Annotated[
     str, Meta(pattern=exactly("[a-z0-9][a-z0-9_-]{0,62}"), description="Lower case id")
@@ -103,7 +102,7 @@ class Overrides(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
         return msgspec.structs.replace(limits, **own)
 
 
-class Tier(Struct, frozen=True, kw_only=True):
+class Tier(Record, frozen=True, kw_only=True):
     """A class of tenants.
 
     Attributes:
@@ -113,10 +112,6 @@ class Tier(Struct, frozen=True, kw_only=True):
         unit_price: Of a unit within the quota, millionths of ``currency``.
         overage_unit_price: Of a unit beyond it.
         currency: ISO 4217.
-        revision: Grows by one with each change.
-        created_at: Epoch seconds.
-        updated_at: Epoch seconds.
-        schema: Version of this shape.
     """
 
     name: Name
@@ -125,13 +120,9 @@ class Tier(Struct, frozen=True, kw_only=True):
     unit_price: Micros = 0
     overage_unit_price: Micros = 0
     currency: Currency = "EUR"
-    revision: int = 1
-    created_at: Epoch = 0
-    updated_at: Epoch = 0
-    schema: int = SCHEMA
 
 
-class Tenant(Struct, frozen=True, kw_only=True):
+class Tenant(Record, frozen=True, kw_only=True):
     """Who is billed and limited: a customer.
 
     Attributes:
@@ -140,10 +131,6 @@ class Tenant(Struct, frozen=True, kw_only=True):
         tier: Name of its tier.
         overrides: Limits in place of the tier's.
         suspended: True if none of its calls is admitted.
-        revision: Grows by one with each change.
-        created_at: Epoch seconds.
-        updated_at: Epoch seconds.
-        schema: Version of this shape.
     """
 
     id: Name
@@ -151,13 +138,9 @@ class Tenant(Struct, frozen=True, kw_only=True):
     tier: Name
     overrides: Overrides = Overrides()
     suspended: bool = False
-    revision: int = 1
-    created_at: Epoch = 0
-    updated_at: Epoch = 0
-    schema: int = SCHEMA
 
 
-class ApiKey(Struct, frozen=True, kw_only=True):
+class ApiKey(Record, frozen=True, kw_only=True):
     """An API key as it is kept: never the key itself.
 
     Attributes:
@@ -171,10 +154,6 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         networks: Networks that it may be used from; empty for any.
         expires_at: Epoch second of its end; 0 for none.
         revoked_at: Epoch second of its revocation; 0 while it lives.
-        revision: Grows by one with each change.
-        created_at: Epoch seconds.
-        updated_at: Epoch seconds.
-        schema: Version of this shape.
     """
 
     id: Annotated[str, Meta(pattern=exactly("[a-z2-7]{12}"))]
@@ -186,10 +165,6 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     networks: Annotated[tuple[Network, ...], Meta(max_length=64)] = ()
     expires_at: Epoch = 0
     revoked_at: Epoch = 0
-    revision: int = 1
-    created_at: Epoch = 0
-    updated_at: Epoch = 0
-    schema: int = SCHEMA
 
 
 OPERATORS: Final = "operators"
