@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from control_plane.errors import CATALOGUE, InvalidInput, TidegateError
+from control_plane.error_codes import CATALOGUE
+from control_plane.errors import InvalidInput, TidegateError
 from control_plane.telemetry.exchange import Exchange
 
 Headers = list[tuple[bytes, bytes]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from control_plane.errors import CATALOGUE
+from control_plane.error_codes import CATALOGUE
 from control_plane.settings import describe
 from control_plane.telemetry.metrics import Metrics
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from control_plane.errors import CATALOGUE
+from control_plane.error_codes import CATALOGUE
 
 Schema = dict[str, Any]
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from control_plane.errors import CATALOGUE
+from control_plane.error_codes import CATALOGUE
 from control_plane.telemetry.metrics import Metrics
 from tests.contract import golden
 from tests.stack import CHECKOUT, Stack

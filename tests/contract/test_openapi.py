@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from control_plane.errors import CATALOGUE
+from control_plane.error_codes import CATALOGUE
 from tests.stack import Stack
 
 Document = dict[str, Any]

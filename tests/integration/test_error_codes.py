@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from control_plane.app import create_app
-from control_plane.errors import CATALOGUE
+from control_plane.error_codes import CATALOGUE
 from control_plane.routing.catalog import Catalog, CatalogEntry
 from control_plane.routing.selection import Router
 from control_plane.settings import load_settings
@@ -113,7 +113,8 @@ CASES: dict[str, Case] = {
 }
 ELSEWHERE = {
     "OVERLOADED", "NOT_ACCEPTABLE", "HEADERS_TOO_LARGE", "ADMISSION_UNAVAILABLE",
-    "ALREADY_EXISTS", "REVISION_CONFLICT",
+    "ALREADY_EXISTS", "REVISION_CONFLICT", "LIFE_CONFLICT", "CONTRACT_BREAKING",
+    "VERSION_NOT_READY",
 }  # fmt: skip
 """Tested below, with raw bytes, or at the operators' API: they need a setting, or what no client of
 the public API would send."""

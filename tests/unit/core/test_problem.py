@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from control_plane import problem as rendering
+from control_plane.error_codes import CATALOGUE
 from control_plane.errors import (
-    CATALOGUE,
     Fault,
     InvalidInput,
     MalformedRequest,
