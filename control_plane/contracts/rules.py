@@ -19,6 +19,8 @@ _UNUSED: Final = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
 MAX_RANK: Final = 8
 MAX_SIZE: Final = 20_000
 """Schemas after references are followed: compiling them takes time in proportion."""
+MAX_FOLLOWED: Final = 256
+"""Levels of a schema, those that its references lead to included."""
 _FREE: Final = frozenset({"number", "integer", "string", "boolean", "array", "object", "null"})
 _SCHEMA: Final = "`inputs` is JSON Schema 2020-12"
 
@@ -29,7 +31,10 @@ def input_schema(source: Source, contract: Contract) -> tuple[dict[str, Any], li
     schema.setdefault("additionalProperties", False)
     faults = [*_closed(source, schema), *_references(source, contract.inputs, ["inputs"])]
     if not faults and _size(schema, schema, {}) > MAX_SIZE:
-        message = f"its references multiply to more than {MAX_SIZE} schemas"
+        message = (
+            f"its references multiply to more than {MAX_SIZE} schemas, or lead deeper than "
+            f"{MAX_FOLLOWED}"
+        )
         faults.append(source.fault(["inputs"], message, "Refer to fewer schemas"))
     if faults:
         return schema, faults
@@ -78,19 +83,24 @@ def _references(source: Source, node: Any, path: Path) -> list[FileFault]:
     return faults
 
 
-def _size(node: Any, schema: dict[str, Any], known: dict[str, int]) -> int:
-    """How many schemas a node comes to when references are followed; a cycle counts once."""
+def _size(node: Any, schema: dict[str, Any], known: dict[str, int], depth: int = 0) -> int:
+    """How many schemas a node comes to when references are followed; a cycle counts once.
+
+    One that is deeper than a validator follows counts as too many.
+    """
     if not isinstance(node, (dict, list)):
         return 0
+    if depth > MAX_FOLLOWED:
+        return MAX_SIZE + 1
     size = 1
     target = node.get("$ref") if isinstance(node, dict) else None
     if isinstance(target, str):
         if target not in known:
             known[target] = 0
-            known[target] = _size(resolve({"$ref": target}, schema), schema, known)
+            known[target] = _size(resolve({"$ref": target}, schema), schema, known, depth + 1)
         size += known[target]
     for _, child in _children(node):
-        size += _size(child, schema, known)
+        size += _size(child, schema, known, depth + 1)
         if size > MAX_SIZE:
             break
     return min(size, MAX_SIZE + 1)

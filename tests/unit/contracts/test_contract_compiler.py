@@ -229,3 +229,10 @@ def test_references_that_multiply_are_refused_before_they_are_followed(
     schema = inputs({"$ref": "#/$defs/d0"}, **{"$defs": {**doubled, "d40": NUMBER}})
     faults = faults_of(json.dumps(document(inputs=schema)))
     assert any("multiply" in fault.message for fault in faults)
+
+
+def test_references_that_lead_too_deep_are_refused(faults_of: Faults, document: Document) -> None:
+    chain = {f"d{at}": {"items": {"$ref": f"#/$defs/d{at + 1}"}} for at in range(2000)}
+    schema = inputs({"$ref": "#/$defs/d0"}, **{"$defs": {**chain, "d2000": NUMBER}})
+    faults = faults_of(json.dumps(document(inputs=schema)))
+    assert any("lead deeper" in fault.message for fault in faults)
