@@ -28,6 +28,7 @@ from control_plane.admission.limits.replicas import Replicas
 from control_plane.admission.usage.reading import Usage
 from control_plane.errors import AdmissionUnavailable
 from control_plane.settings import Settings
+from control_plane.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Admission(Struct, frozen=True):
         gate: Whether it may proceed.
         watch: Told of every request that ended.
         usage: What tenants used.
+        counters: A client of the limits server.
     """
 
     identity: Identity
@@ -52,6 +54,7 @@ class Admission(Struct, frozen=True):
     gate: Gate
     watch: Watch
     usage: Usage
+    counters: redis.Redis
 
 
 @asynccontextmanager
@@ -105,7 +108,12 @@ async def open_admission(
             bootstrap_admin_key=settings.bootstrap_admin_key,
         )
         yield Admission(
-            identity=identity, addresses=addresses, gate=gate, watch=watch, usage=Usage(limits)
+            identity=identity,
+            addresses=addresses,
+            gate=gate,
+            watch=watch,
+            usage=Usage(limits),
+            counters=limits,
         )
 
 
@@ -125,7 +133,6 @@ def _beside(opened: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
     task = asyncio.get_running_loop().create_task(work)
 
     async def stop() -> None:
-        task.cancel()
-        await asyncio.wait([task])
+        await end([task])
 
     opened.push_async_callback(stop)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Final
 
 import redis.asyncio as redis
@@ -27,6 +25,7 @@ from control_plane.admission.abuse.seen import Counts
 from control_plane.admission.abuse.sightings import Client, Sightings
 from control_plane.admission.abuse.steps import Block, held_from, is_settled, next_block
 from control_plane.errors import TidegateError
+from control_plane.records.lease import Lease
 
 ROUND_S: Final = 5.0
 LEASE_MS: Final = 20_000
@@ -35,7 +34,6 @@ MAX_CLIENTS: Final = 5_000
 TEND_ROUNDS: Final = 12
 _TURN: Final = 50
 
-_LEASE: Final = Path(__file__).with_name("lease.lua").read_text(encoding="utf-8")
 _log: Final = logging.getLogger(__name__)
 
 
@@ -78,8 +76,7 @@ class Judge:
         self._rules = rules
         self._observe = observe
         self._clock = clock
-        self._name = secrets.token_hex(8)
-        self._lease = server.register_script(_LEASE)
+        self._lease = Lease(server, layout.JUDGE, LEASE_MS)
         self._windows: dict[Client, dict[int, Counts]] = {}
         self._rounds = 0
         self._standing = 0
@@ -91,7 +88,7 @@ class Judge:
                 await asyncio.sleep(ROUND_S)
                 await self._try_round()
         finally:
-            await self._give_up()
+            await self._lease.give_up()
 
     async def round(self) -> Round:
         """Judge everyone seen in this minute and the one before, if no other process does.
@@ -100,7 +97,7 @@ class Judge:
             RedisError: If the limits server is away.
             AdmissionUnavailable: If the system of record is.
         """
-        if not await self._leads():
+        if not await self._lease.take():
             self._windows.clear()
             return Round()
         minute = int(self._clock() // 60)
@@ -198,12 +195,3 @@ class Judge:
             await self.round()
         except (RedisError, OSError, TidegateError) as error:
             _log.warning("abuse rules: no judgement now: %s", type(error).__name__)
-
-    async def _leads(self) -> bool:
-        return bool(await self._lease([layout.JUDGE], [self._name, LEASE_MS]))
-
-    async def _give_up(self) -> None:
-        try:
-            await self._lease([layout.JUDGE], [self._name, 0])
-        except (RedisError, OSError):
-            _log.debug("abuse rules: the lease ends by itself")

@@ -28,6 +28,7 @@ from control_plane.admission.recent import Recent
 from control_plane.coalesce import Closed, Coalescer, QueueFull
 from control_plane.errors import AdmissionUnavailable
 from control_plane.records.pushes import TRUST_S, Changes, Watch
+from control_plane.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +111,7 @@ class Directory:
     async def close(self) -> None:
         """Stop listening; reads that are under way end within half a second."""
         if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+            await end([self._following])
         await self._reader.close(READ_S)
 
     @property

@@ -30,6 +30,7 @@ from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 from msgspec import Struct
 
 from control_plane.errors import AdmissionUnavailable
+from control_plane.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +137,7 @@ class Provider:
     async def close(self) -> None:
         """Give up a fetch that is under way."""
         if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.wait([self._fetching])
+            await end([self._fetching])
 
     async def _fetch(self, cooldown_s: float) -> None:
         """Fetch, or join the fetch under way; nothing if the last one was too short ago."""

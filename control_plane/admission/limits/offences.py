@@ -12,6 +12,7 @@ from control_plane.admission.limits.gate import OFFENCE
 from control_plane.admission.limits.ledger import Demand, Entry, Ledger, Reason, ScriptFailed
 from control_plane.admission.limits.link import LinkDown
 from control_plane.admission.recent import Recent
+from control_plane.tasks import end
 
 MAX_NETWORKS: Final = 10_000
 _LIMITS: Final = next(tier.limits for tier in STANDARD_TIERS if tier.name == ANONYMOUS)
@@ -46,8 +47,7 @@ class BadCredentials:
     async def close(self) -> None:
         """Stop telling."""
         if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.wait([self._telling])
+            await end([self._telling])
 
     async def _tell(self) -> None:
         try:

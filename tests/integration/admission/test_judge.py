@@ -269,7 +269,7 @@ async def test_two_that_both_think_that_they_judge_make_one_block(bench: Bench) 
     bench.note(Outcome.INVALID, 200)
     await bench.report()
     first, second = bench.judge(), bench.judge()
-    second._name = first._name
+    second._lease = first._lease
     rounds = await asyncio.gather(first.round(), second.round())
     assert sum(len(one.blocks) for one in rounds) == 1
 
