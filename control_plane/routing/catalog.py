@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
-from control_plane.types import Life, ModelRef, Version
+from control_plane.routing.experiment import Experiment
+from control_plane.routing.state import ModelState, VersionState
+from control_plane.types import Life, Version
+
+RESERVED: Final = ("stable", "latest", "canary")
+"""Aliases that follow from the state; operators' own have other names."""
 
 
-class CatalogEntry(Struct, frozen=True):
-    """One version and where its life stands."""
+class Notice(Struct, frozen=True):
+    """What clients of a deprecated version are told.
 
-    ref: ModelRef
-    life: Life
+    Attributes:
+        deprecated_at: Epoch second of the deprecation.
+        sunset_at: Epoch second after which the version is retired; 0 for none.
+        info: URL where they read what to do; empty for none.
+        successor: The version that answers who names none, if it is another.
+    """
+
+    deprecated_at: int
+    sunset_at: int
+    info: str
+    successor: Version | None
 
 
 class Model(Struct, frozen=True):
@@ -23,45 +38,116 @@ class Model(Struct, frozen=True):
         name: Public name.
         versions: Ascending.
         lives: The life of each version.
-        aliases: Names that stand for a version: ``stable`` and ``latest`` where they exist.
+        aliases: Names that stand for a version: ``stable``, ``latest`` and ``canary`` where they
+            exist, and operators' own.
+        default: The version that answers who names none; None if none is trusted.
+        notices: Of deprecated versions.
+        experiment: The running rollout.
+        is_known: False until the state of the model has been read.
     """
 
     name: str
     versions: tuple[Version, ...]
     lives: Mapping[Version, Life]
     aliases: Mapping[str, Version]
-
-    @property
-    def default(self) -> Version:
-        """The version that answers who names none: the latest stable, else the latest."""
-        return self.aliases.get("stable") or self.aliases.get("latest") or self.versions[-1]
+    default: Version | None
+    notices: Mapping[Version, Notice] = {}
+    experiment: Experiment | None = None
+    is_known: bool = True
 
 
 class Catalog:
     """Every model, and the default one."""
 
-    def __init__(self, entries: Iterable[CatalogEntry], default_model: str | None) -> None:
+    def __init__(self, models: Iterable[Model], default_model: str | None) -> None:
         """Build the snapshot.
 
         Args:
-            entries: One a version.
+            models: In any order.
             default_model: The model of requests that name none; without it, the only model.
         """
-        lives: dict[str, dict[Version, Life]] = {}
-        for entry in entries:
-            lives.setdefault(entry.ref.name, {})[entry.ref.version] = entry.life
         self.models: Mapping[str, Model] = {
-            name: _model(name, versions) for name, versions in sorted(lives.items())
+            model.name: model for model in sorted(models, key=lambda model: model.name)
         }
         only = next(iter(self.models)) if len(self.models) == 1 else None
         self.default_model = default_model or only
 
 
-def _model(name: str, lives: dict[Version, Life]) -> Model:
-    versions = tuple(sorted(lives))
-    stable = [version for version in versions if lives[version] is Life.STABLE]
-    answering = [version for version in versions if lives[version] is not Life.RETIRED]
-    aliases = {"latest": answering[-1]} if answering else {}
-    if stable:
-        aliases["stable"] = stable[-1]
-    return Model(name, versions, lives, aliases)
+def unknown(name: str, versions: Collection[Version]) -> Model:
+    """A model whose state has not been read: it is listed, and answers nobody."""
+    lives = dict.fromkeys(versions, Life.EXPERIMENTAL)
+    return Model(name, tuple(sorted(versions)), lives, {}, None, is_known=False)
+
+
+def known(state: ModelState, versions: Collection[Version]) -> Model:
+    """A model as its state says.
+
+    Args:
+        state: Of the model.
+        versions: Those that this process has contracts of, at least one; of another version
+            nothing is known here, and one that has no state yet is experimental.
+    """
+    standing = {version: state.versions.get(str(version)) for version in sorted(versions)}
+    lives = {
+        version: Life.EXPERIMENTAL if stands is None else stands.life
+        for version, stands in standing.items()
+    }
+    default = _default(state, standing, lives)
+    experiment = None
+    if state.rollout is not None and default is not None and state.rollout.stable == str(default):
+        experiment = Experiment(state.name, state.rollout, standing.keys())
+    return Model(
+        name=state.name,
+        versions=tuple(standing),
+        lives=lives,
+        aliases=_aliases(state, lives, default),
+        default=default,
+        notices={
+            version: Notice(
+                stands.deprecated_at,
+                stands.sunset_at,
+                stands.info,
+                default if default != version else None,
+            )
+            for version, stands in standing.items()
+            if stands is not None and stands.life is Life.DEPRECATED
+        },
+        experiment=experiment,
+    )
+
+
+def _default(
+    state: ModelState,
+    standing: Mapping[Version, VersionState | None],
+    lives: Mapping[Version, Life],
+) -> Version | None:
+    """The stable version; else the latest of the most trusted that was not rolled back."""
+    for version, stands in standing.items():
+        if str(version) == state.stable and stands is not None and stands.life is Life.STABLE:
+            return version
+    for life in (Life.STABLE, Life.EXPERIMENTAL, Life.DEPRECATED):
+        trusted = [
+            version
+            for version, stands in standing.items()
+            if lives[version] is life and not (stands is not None and stands.rolled_back)
+        ]
+        if trusted:
+            return trusted[-1]
+    return None
+
+
+def _aliases(
+    state: ModelState, lives: Mapping[Version, Life], default: Version | None
+) -> dict[str, Version]:
+    named = {alias: Version.parse(text) for alias, text in state.aliases.items()}
+    aliases = {alias: version for alias, version in named.items() if version in lives}
+    answering = [version for version, life in lives.items() if life is not Life.RETIRED]
+    if answering:
+        aliases["latest"] = answering[-1]
+    if default is not None and lives[default] is Life.STABLE:
+        aliases["stable"] = default
+    if state.rollout is not None:
+        first = max(state.rollout.candidates, key=lambda candidate: candidate.weight)
+        if Version.parse(first.version) in lives:
+            aliases["canary"] = Version.parse(first.version)
+    return aliases

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from typing import Final
 
-from control_plane.errors import TidegateError
-from control_plane.routing.catalog import Catalog, Model
-from control_plane.types import MODEL_NAME, Life, ModelRef, Route, Version
+from msgspec import Struct
+
+from control_plane.errors import ModelUnavailable, TidegateError
+from control_plane.routing.catalog import Catalog, Model, Notice
+from control_plane.routing.experiment import Experiment
+from control_plane.types import MODEL_NAME, Life, ModelRef, Version
 
 _SELECTOR: Final = re.compile(
     r"v(?P<major>0|[1-9][0-9]{0,5})"
@@ -17,6 +22,22 @@ _SELECTOR: Final = re.compile(
 MAX_CACHED: Final = 1024
 
 
+class Route(Struct, frozen=True):
+    """The decision which version answers a request.
+
+    Attributes:
+        ref: The version that answers, unless the experiment says otherwise.
+        explicit: True if the client chose it, so that it is part of no experiment.
+        experiment: The rollout that the request takes part in.
+        notice: What the client of a deprecated version is told.
+    """
+
+    ref: ModelRef
+    explicit: bool
+    experiment: Experiment | None = None
+    notice: Notice | None = None
+
+
 class Router:
     """Finds the version that answers a request.
 
@@ -24,9 +45,21 @@ class Router:
     version that begins so, else the latest), an alias, or nothing: the default version.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, clock: Callable[[], float] = time.time) -> None:
+        """Begin with a catalogue.
+
+        Args:
+            catalog: The models and versions.
+            clock: Epoch seconds.
+        """
         self.catalog = catalog
+        self._clock = clock
         self._cache: dict[tuple[str | None, str | None], Route] = {}
+
+    def follow(self, catalog: Catalog) -> None:
+        """Answer from another catalogue from now on."""
+        self.catalog = catalog
+        self._cache = {}
 
     def resolve(self, model: str | None, selector: str | None) -> Route:
         """Find the version.
@@ -36,14 +69,16 @@ class Router:
             selector: What the client asked for; None for the default version.
 
         Raises:
-            TidegateError: MODEL_REQUIRED, MODEL_NOT_FOUND, MODEL_VERSION_NOT_FOUND or
-                MODEL_VERSION_RETIRED.
+            TidegateError: MODEL_REQUIRED, MODEL_NOT_FOUND, MODEL_VERSION_NOT_FOUND,
+                MODEL_VERSION_RETIRED, or MODEL_UNAVAILABLE before the model's state is known.
         """
         found = self._cache.get((model, selector))
         if found is None:
             found = self._resolve(model, selector)
             if len(self._cache) < MAX_CACHED:
                 self._cache[(model, selector)] = found
+        if found.notice is not None and 0 < found.notice.sunset_at <= self._clock():
+            raise _retired(self.model(model), found.ref.version)
         return found
 
     def model(self, name: str | None) -> Model:
@@ -71,17 +106,20 @@ class Router:
 
     def _resolve(self, name: str | None, selector: str | None) -> Route:
         model = self.model(name)
+        if not model.is_known:
+            raise ModelUnavailable("The state of the model has not been read yet")
         explicit = selector not in {None, "stable"}
         version = model.default if selector is None else _select(model, selector)
         if version is None:
-            raise _no_version(model, selector or "")
+            raise _no_version(model, selector)
         if model.lives[version] is Life.RETIRED:
-            raise TidegateError(
-                f"{model.name} {version} is retired",
-                code="MODEL_VERSION_RETIRED",
-                details={"versions": _answering(model)},
-            )
-        return Route(ModelRef(model.name, version), explicit=explicit)
+            raise _retired(model, version)
+        return Route(
+            ModelRef(model.name, version),
+            explicit=explicit,
+            experiment=None if explicit else model.experiment,
+            notice=model.notices.get(version),
+        )
 
 
 def selectors(model: Model) -> dict[str, Version]:
@@ -120,10 +158,22 @@ def _answering(model: Model) -> list[str]:
     return [str(v) for v in model.versions if model.lives[v] is not Life.RETIRED]
 
 
-def _no_version(model: Model, selector: str) -> TidegateError:
-    shown = selector if _SELECTOR.fullmatch(selector) else "of this name"
+def _retired(model: Model, version: Version) -> TidegateError:
+    answering = [text for text in _answering(model) if text != str(version)]
     return TidegateError(
-        f"{model.name} has no version {shown}",
+        f"{model.name} {version} is retired",
+        code="MODEL_VERSION_RETIRED",
+        details={"versions": answering},
+    )
+
+
+def _no_version(model: Model, selector: str | None) -> TidegateError:
+    shown = selector if selector and _SELECTOR.fullmatch(selector) else "of this name"
+    message = f"{model.name} has no version {shown}"
+    if selector is None:
+        message = f"No version of {model.name} answers by default; name one"
+    return TidegateError(
+        message,
         code="MODEL_VERSION_NOT_FOUND",
         details={"versions": _answering(model), "aliases": sorted(model.aliases)},
     )

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.errors import TidegateError
-from control_plane.routing.catalog import Catalog, CatalogEntry
+from control_plane.routing.catalog import Catalog, known
 from control_plane.routing.selection import MAX_CACHED, Router, selectors
-from control_plane.types import Life, ModelRef, Version
+from control_plane.routing.state import ModelState, VersionState
+from control_plane.types import Life, Version
 
 LIVES = {
     "s": Life.STABLE,
@@ -24,12 +25,13 @@ HOUSE = "v1.0.0 r, v1.1.0 d, v2.0.0 s, v2.3.0 s, v2.3.1 e, v2.10.0 e, v3.0.0 e"
 
 def router(versions: str, *, default: str | None = None, **others: str) -> Router:
     """A router of the model ``house`` and others; ``v1.0.0 s`` is a stable version."""
-    entries = []
+    models = []
     for name, listed in {"house": versions, **others}.items():
-        for text in listed.split(", "):
-            version, life = text.split()
-            entries.append(CatalogEntry(ModelRef(name, Version.parse(version)), LIVES[life]))
-    return Router(Catalog(reversed(entries), default))
+        pairs = [text.split() for text in listed.split(", ")]
+        lives = {version: VersionState(life=LIVES[life], since=1) for version, life in pairs}
+        found = [Version.parse(version) for version in lives]
+        models.append(known(ModelState(name=name, versions=lives), found[::-1]))
+    return Router(Catalog(reversed(models), default))
 
 
 def refused(asked: Router, model: str | None, selector: str | None) -> TidegateError:
