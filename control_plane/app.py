@@ -11,7 +11,7 @@ from litestar import Litestar
 from prometheus_client import REGISTRY
 
 from control_plane import memory
-from control_plane.api import catalog, health, reference, usage
+from control_plane.api import catalog, feedback, health, reference, usage
 from control_plane.api.front import Front
 from control_plane.lifespan import open_services
 from control_plane.server import serve
@@ -53,6 +53,7 @@ def create_app(
             catalog.list_versions,
             catalog.get_schema,
             usage.get_usage,
+            feedback.give_feedback,
             reference.openapi_json,
             reference.docs_page,
             reference.docs_asset,

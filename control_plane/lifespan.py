@@ -5,28 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from functools import partial
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from control_plane.admission.service import open_admission
-from control_plane.contracts.check import disagreements
-from control_plane.contracts.compiler import CompiledContract
-from control_plane.contracts.repository import Reading, read_repository
+from control_plane.contracts.repository import Reading
 from control_plane.inference.lane import CallReport
-from control_plane.inference.lanes import Lanes, LaneSpec
-from control_plane.inference.pool import BackendPool
-from control_plane.inference.triton import TritonBackend
+from control_plane.observer import Observer, ShadowRun
+from control_plane.offer import Offer
 from control_plane.pipeline import Pipeline
-from control_plane.routing.catalog import Catalog, CatalogEntry
-from control_plane.routing.selection import Router
+from control_plane.routing.feedback.accuracy import Accuracies
+from control_plane.routing.feedback.sampler import Sampler
+from control_plane.routing.feedback.service import Feedback
+from control_plane.routing.reporter import Reporter
+from control_plane.routing.shadow.counts import ShadowCounts
+from control_plane.routing.shadow.differences import Differences
+from control_plane.routing.shadow.runner import ShadowRunner
+from control_plane.routing.trials import CountStore, Trials
+from control_plane.sealing import Sealer
 from control_plane.services import Services
 from control_plane.settings import Settings
 from control_plane.telemetry.metrics import Metrics
-from control_plane.types import Life, ModelRef, ModelSignature
+from control_plane.types import ModelRef
+from control_plane.upkeep import Upkeep, kept_current
 
 log = logging.getLogger(__name__)
 
@@ -43,43 +46,58 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
     Raises:
         FaultyContract: If the model repository cannot be read at all.
     """
-    reading = read_repository(Path(settings.model_repository))
-    _tell(reading, metrics)
-    records = redis.Redis.from_url(settings.redis_url)
-    pool = BackendPool(
-        [TritonBackend(address) for address in settings.triton_urls],
-        interval_s=settings.health_interval_s,
-        timeout_s=settings.health_timeout_s,
-    )
-    watch = _Watch(records)
-    await watch.look()
-    lanes = _lanes(settings, reading, pool, metrics)
-    await pool.start()
-    await lanes.settle()
-    contracts = {compiled.ref: compiled for compiled in reading.contracts}
-    named = settings.default_model
-    if named is not None and all(ref.name != named for ref in contracts):
-        log.error("the default model is none of the repository's", extra={"model": named})
-    catalog = Catalog(
-        [CatalogEntry(c.ref, Life(c.contract.status)) for c in reading.contracts],
-        settings.default_model,
-    )
-    async with open_admission(settings, records, metrics.admission.refused) as admission:
+
+    def report(ref: ModelRef, call: CallReport) -> None:
+        metrics.call(ref, call.size, call.seconds, call.outcome)
+
+    def told(reading: Reading) -> None:
+        _tell(reading, metrics)
+
+    async with AsyncExitStack() as opened:
+        records = redis.Redis.from_url(settings.redis_url)
+        opened.push_async_callback(records.aclose)
+        watch = _Watch(records)
+        await watch.look()
+        upkeep = Upkeep(settings, records, report=report, told=told)
+        named = settings.default_model
+        if named is not None and all(ref.name != named for ref in upkeep.offer.contracts):
+            log.error("the default model is none of the repository's", extra={"model": named})
+        admission = await opened.enter_async_context(
+            open_admission(settings, records, metrics.admission.refused)
+        )
+        observer = await _open_observer(opened, settings, admission.counters, upkeep)
+        await opened.enter_async_context(kept_current(upkeep))
         services = Services(
             settings=settings,
-            pipeline=Pipeline(contracts, Router(catalog), lanes, admission.gate),
+            pipeline=Pipeline(upkeep.offer, upkeep.lanes, admission.gate, observer),
             admission=admission,
+            feedback=Feedback(admission.counters, upkeep.labels, settings.feedback_per_day),
+            accuracies=Accuracies(admission.counters),
             metrics=metrics,
             records_up=lambda: watch.up,
         )
-        gauges = asyncio.create_task(_gauges(services, watch))
-        try:
-            yield services
-        finally:
-            gauges.cancel()
-            await lanes.close(settings.drain_s)
-            await pool.close()
-    await records.aclose()
+        gauges = asyncio.create_task(_gauges(services, watch, observer))
+        opened.callback(gauges.cancel)
+        yield services
+
+
+async def _open_observer(
+    opened: AsyncExitStack, settings: Settings, counters: redis.Redis, upkeep: Upkeep
+) -> Observer:
+    """What learns from predictions, writing to the limits server beside the requests."""
+    trials, store = Trials(counters), CountStore(counters)
+    counts = ShadowCounts(store)
+    differences = Differences(counters, Sealer(settings.data_key))
+    sampler = Sampler(counters, settings.feedback_per_second, settings.feedback_kept_s)
+    reporter = Reporter([trials, sampler, counts, differences])
+    reporter.start()
+    opened.push_async_callback(reporter.close)
+    shadows = ShadowRunner(
+        ShadowRun(upkeep.offer, upkeep.lanes), counts, differences, upkeep.is_pressed
+    )
+    shadows.start()
+    opened.push_async_callback(shadows.close)
+    return Observer(trials, sampler, shadows)
 
 
 class _Watch:
@@ -105,39 +123,25 @@ def _tell(reading: Reading, metrics: Metrics) -> None:
     log.info("contracts read", extra={"versions": versions, "faults": len(reading.faults)})
 
 
-def _lanes(settings: Settings, reading: Reading, pool: BackendPool, metrics: Metrics) -> Lanes:
-    def report(ref: ModelRef, call: CallReport) -> None:
-        metrics.call(ref, call.size, call.seconds, call.outcome)
-
-    def differences(compiled: CompiledContract, signature: ModelSignature) -> list[str]:
-        return [found.message for found in disagreements(compiled, signature)]
-
-    specs = {
-        compiled.backing: LaneSpec(
-            ref=compiled.ref,
-            codec=compiled.codec,
-            disagreements=partial(differences, compiled),
-            deadline_s=compiled.contract.deadline_ms / 1000,
-        )
-        for compiled in reading.contracts
-    }
-    return Lanes(
-        specs,
-        pool,
-        slots=settings.calls_in_flight,
-        max_waiting=settings.max_waiting,
-        timeout_s=settings.health_timeout_s,
-        report=report,
-    )
-
-
-async def _gauges(services: Services, watch: _Watch) -> None:
+async def _gauges(services: Services, watch: _Watch, observer: Observer) -> None:
     """Keep the gauges of every version, and the state of the system of record, current."""
     while True:
         await watch.look()
         services.metrics.admission.decisions(services.admission.gate.tally())
-        waiting = services.pipeline.lanes.waiting()
-        for ref in services.pipeline.contracts:
-            ready = services.pipeline.is_ready(ref)
+        pipeline = services.pipeline
+        waiting = pipeline.lanes.waiting()
+        for ref in pipeline.offer.contracts:
+            ready = pipeline.is_ready(ref)
             services.metrics.state(ref, ready=ready, waiting=waiting.get(ref, 0))
+        services.metrics.rollouts.weights(_weights(pipeline.offer))
+        services.metrics.rollouts.dropped(observer.dropped())
         await asyncio.sleep(GAUGE_INTERVAL_S)
+
+
+def _weights(offer: Offer) -> dict[tuple[str, str], float]:
+    return {
+        (state.name, candidate.version): candidate.weight / 100
+        for state in offer.states.values()
+        if state.rollout is not None
+        for candidate in state.rollout.candidates
+    }

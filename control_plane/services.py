@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from control_plane.admission.service import Admission
 from control_plane.pipeline import Pipeline
+from control_plane.routing.feedback.accuracy import Accuracies
+from control_plane.routing.feedback.service import Feedback
 from control_plane.settings import Settings
 from control_plane.telemetry.metrics import Metrics
 
@@ -19,6 +21,8 @@ class Services(Struct, frozen=True):
         settings: As they were read at the start.
         pipeline: Takes requests through the stages.
         admission: Who calls, and whether it may proceed.
+        feedback: Takes the truth about predictions.
+        accuracies: How right versions were.
         metrics: Where calls and requests are counted.
         records_up: Whether the system of record answered when last asked, a second ago or two.
     """
@@ -26,5 +30,7 @@ class Services(Struct, frozen=True):
     settings: Settings
     pipeline: Pipeline
     admission: Admission
+    feedback: Feedback
+    accuracies: Accuracies
     metrics: Metrics
     records_up: Callable[[], bool]

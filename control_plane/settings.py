@@ -160,6 +160,29 @@ class Settings(Struct, frozen=True, kw_only=True):
             ),
         ),
     ] = 2
+    feedback_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description=(
+                "Predictions that one process keeps each second so that feedback can be given on "
+                "them; of one tenant at most half of them."
+            ),
+        ),
+    ] = 20
+    feedback_kept_s: Annotated[
+        int,
+        Meta(ge=60, le=2_592_000, description="Seconds that feedback on a prediction is taken."),
+    ] = 86_400
+    feedback_per_day: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Predictions on which one tenant may give feedback in a day (UTC).",
+        ),
+    ] = 10_000
     health_interval_s: Annotated[
         float, Meta(ge=0.05, le=60, description=("Seconds between two looks at a Triton's health."))
     ] = 0.5

@@ -92,18 +92,6 @@ class Backing(Struct, frozen=True, order=True):
         return f"{self.model}/{self.version}"
 
 
-class Route(Struct, frozen=True):
-    """The decision which version answers a request.
-
-    Attributes:
-        ref: The version that answers.
-        explicit: True if the client chose it, so that it is part of no experiment.
-    """
-
-    ref: ModelRef
-    explicit: bool
-
-
 class Tensor(Struct, frozen=True):
     """A tensor in Triton's wire form.
 

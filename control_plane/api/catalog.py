@@ -2,108 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
-from msgspec import Struct
 
+from control_plane.api.catalog_views import (
+    CandidateView,
+    ModelDetail,
+    ModelList,
+    ModelView,
+    RolloutView,
+    SchemaView,
+    VersionList,
+    VersionView,
+)
 from control_plane.api.visit import principal_of
-from control_plane.errors import TidegateError
+from control_plane.errors import AdmissionUnavailable, TidegateError
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
+from control_plane.routing.selection import Route
+from control_plane.routing.shares import Share
 from control_plane.services import Services
-from control_plane.types import ModelRef, Route, Version
-
-
-class VersionView(Struct, frozen=True):
-    """A version of a model.
-
-    Attributes:
-        version: Semantic version.
-        status: Where its life stands.
-        ready: True if it can answer now.
-        title: One line for people.
-        description: More lines, Markdown.
-        anonymous: True if callers without a key may use it.
-        units: Price of one input.
-        deadline_ms: Upper bound of a request's deadline.
-        answer: Kind of the answer.
-        card: The model card.
-    """
-
-    version: str
-    status: str
-    ready: bool
-    title: str
-    description: str
-    anonymous: bool
-    units: int
-    deadline_ms: int
-    answer: str
-    card: dict[str, Any] | None
-
-
-class ModelView(Struct, frozen=True):
-    """A model.
-
-    Attributes:
-        name: Public name.
-        title: Of the default version.
-        default_version: Answers who names none.
-        aliases: Names that stand for a version.
-        versions: Every version, ascending.
-    """
-
-    name: str
-    title: str
-    default_version: str
-    aliases: dict[str, str]
-    versions: list[str]
-
-
-class ModelList(Struct, frozen=True):
-    """Every model, and which answers who names none."""
-
-    models: list[ModelView]
-    default_model: str | None
-
-
-class ModelDetail(Struct, frozen=True):
-    """A model with its versions in full."""
-
-    name: str
-    title: str
-    default_version: str
-    aliases: dict[str, str]
-    versions: list[VersionView]
-
-
-class VersionList(Struct, frozen=True):
-    """The versions of a model."""
-
-    model: str
-    default_version: str
-    versions: list[VersionView]
-
-
-class SchemaView(Struct, frozen=True):
-    """What a version takes and gives.
-
-    Attributes:
-        model: Public name.
-        model_version: The version that was selected.
-        inputs: JSON Schema 2020-12 of ``inputs``.
-        answer: JSON Schema of the answer in API v1 and of ``data`` in API v2.
-        examples: Inputs that work.
-    """
-
-    model: str
-    model_version: str
-    inputs: dict[str, Any]
-    answer: dict[str, Any]
-    examples: list[dict[str, Any]]
+from control_plane.types import ModelRef, Version
 
 
 @get("/api/v1/models", sync_to_thread=False)
@@ -111,30 +34,37 @@ def list_models(request: Request[Any, Any, Any], state: State) -> ModelList:
     """Every model that the caller may use."""
     shown = _Shown(request, state)
     models = [shown.view(model) for model in shown.models()]
-    default = shown.pipeline.router.catalog.default_model
+    default = shown.pipeline.offer.router.catalog.default_model
     named = any(model.name == default for model in models)
     return ModelList(models, default if named else None)
 
 
-@get("/api/v1/models/{model:str}", sync_to_thread=False)
-def get_model(request: Request[Any, Any, Any], state: State, model: FromPath[str]) -> ModelDetail:
-    """One model with its versions, contracts' figures and model cards."""
+@get("/api/v1/models/{model:str}")
+async def get_model(
+    request: Request[Any, Any, Any], state: State, model: FromPath[str]
+) -> ModelDetail:
+    """One model with its versions, contracts' figures, model cards and rollout."""
     shown = _Shown(request, state)
     found = shown.model(model)
     view = shown.view(found)
     return ModelDetail(
-        view.name, view.title, view.default_version, view.aliases, shown.version_views(found)
+        name=view.name,
+        title=view.title,
+        default_version=view.default_version,
+        aliases=view.aliases,
+        versions=await shown.version_views(found),
+        rollout=_rollout(found),
     )
 
 
-@get("/api/v1/models/{model:str}/versions", sync_to_thread=False)
-def list_versions(
+@get("/api/v1/models/{model:str}/versions")
+async def list_versions(
     request: Request[Any, Any, Any], state: State, model: FromPath[str]
 ) -> VersionList:
     """The versions of one model."""
     shown = _Shown(request, state)
     found = shown.model(model)
-    return VersionList(found.name, str(shown.default(found)), shown.version_views(found))
+    return VersionList(found.name, str(shown.default(found)), await shown.version_views(found))
 
 
 @get("/api/v1/models/{model:str}/schema", sync_to_thread=False)
@@ -147,7 +77,7 @@ def get_schema(
     """What a version takes and gives; the query parameter ``version`` selects it."""
     shown = _Shown(request, state)
     route = shown.route(model, version)
-    compiled = shown.pipeline.contracts[route.ref]
+    compiled = shown.pipeline.offer.contracts[route.ref]
     flat, data = compiled.answers.kind.schemas()
     view = SchemaView(
         model=model,
@@ -165,17 +95,18 @@ class _Shown:
     def __init__(self, request: Request[Any, Any, Any], state: State) -> None:
         services: Services = state.services
         self.pipeline = services.pipeline
+        self._accuracies = services.accuracies
         self._principal = principal_of(request)
 
     def models(self) -> list[Model]:
-        catalog = self.pipeline.router.catalog
+        catalog = self.pipeline.offer.router.catalog
         return [model for model in catalog.models.values() if self._versions(model)]
 
     def model(self, name: str) -> Model:
         try:
-            found = self.pipeline.router.model(name)
+            found = self.pipeline.offer.router.model(name)
         except TidegateError as error:
-            raise self.pipeline.told_to(self._principal, error) from None
+            raise self.pipeline.rights.told_to(self._principal, error) from None
         if not self._versions(found):
             names = [model.name for model in self.models()]
             message = f"There is no model {name}"
@@ -185,10 +116,10 @@ class _Shown:
     def route(self, name: str, selector: str | None) -> Route:
         model = self.model(name)
         try:
-            route = self.pipeline.router.resolve(name, selector)
+            route = self.pipeline.offer.router.resolve(name, selector)
         except TidegateError as error:
-            raise self.pipeline.told_to(self._principal, error, name) from None
-        if not self.pipeline.is_visible(self._principal, route.ref):
+            raise self.pipeline.rights.told_to(self._principal, error, name) from None
+        if not self.pipeline.rights.is_visible(self._principal, route.ref):
             versions = [str(version) for version in self._versions(model)]
             message = f"{name} has no such version that the caller may use"
             raise TidegateError(
@@ -199,7 +130,7 @@ class _Shown:
     def view(self, model: Model) -> ModelView:
         versions = self._versions(model)
         default = self.default(model)
-        contract = self.pipeline.contracts[ModelRef(model.name, default)].contract
+        contract = self.pipeline.offer.contracts[ModelRef(model.name, default)].contract
         aliases = sorted(model.aliases.items())
         return ModelView(
             name=model.name,
@@ -214,17 +145,37 @@ class _Shown:
         versions = self._versions(model)
         return model.default if model.default in versions else versions[-1]
 
-    def version_views(self, model: Model) -> list[VersionView]:
-        return [_version(self.pipeline, model, version) for version in self._versions(model)]
+    async def version_views(self, model: Model) -> list[VersionView]:
+        versions = self._versions(model)
+        accuracy: dict[str, Share] = {}
+        with suppress(AdmissionUnavailable):
+            accuracy = await self._accuracies.of(model.name, [str(each) for each in versions])
+        return [
+            _version(self.pipeline, model, version, accuracy.get(str(version)))
+            for version in versions
+        ]
 
     def _versions(self, model: Model) -> list[Version]:
-        return self.pipeline.visible_versions(self._principal, model.name)
+        return self.pipeline.rights.visible_versions(self._principal, model.name)
 
 
-def _version(pipeline: Pipeline, model: Model, version: Version) -> VersionView:
+def _rollout(model: Model) -> RolloutView | None:
+    if model.experiment is None or not model.experiment.rollout.public:
+        return None
+    rollout = model.experiment.rollout
+    candidates = [
+        CandidateView(each.version, each.weight, each.shadow) for each in rollout.candidates
+    ]
+    return RolloutView(rollout.id, rollout.stable, candidates, rollout.sticky_by)
+
+
+def _version(
+    pipeline: Pipeline, model: Model, version: Version, accuracy: Share | None
+) -> VersionView:
     ref = ModelRef(model.name, version)
-    compiled = pipeline.contracts[ref]
+    compiled = pipeline.offer.contracts[ref]
     contract = compiled.contract
+    notice = model.notices.get(version)
     return VersionView(
         version=str(version),
         status=str(model.lives[version]),
@@ -236,4 +187,8 @@ def _version(pipeline: Pipeline, model: Model, version: Version) -> VersionView:
         deadline_ms=contract.deadline_ms,
         answer=contract.answer.kind,
         card=compiled.card,
+        deprecated_at=notice.deprecated_at if notice else None,
+        sunset_at=notice.sunset_at or None if notice else None,
+        info=notice.info or None if notice else None,
+        accuracy=accuracy,
     )

@@ -63,7 +63,7 @@ async def ready(state: State) -> Response[Ready]:
     pipeline = services.pipeline
     models = [
         ModelReady(ref.name, str(ref.version), pipeline.is_ready(ref))
-        for ref in sorted(pipeline.contracts)
+        for ref in sorted(pipeline.offer.contracts)
     ]
     able = pipeline.can_serve() and not state.draining.is_set()
     body = Ready(

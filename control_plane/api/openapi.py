@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from control_plane import __version__
-from control_plane.api import catalog, health, usage
+from control_plane.api import catalog_views, feedback, health, usage
 from control_plane.api.openapi_parts import RATE_HEADERS, SECURITY, fixed_paths
 from control_plane.api.predict import MEDIA_TYPES
 from control_plane.contracts.compiler import CompiledContract
@@ -35,10 +35,12 @@ from control_plane.web.openapi import (
 _VIEWS: Final = (
     health.Alive,
     health.Ready,
-    catalog.ModelList,
-    catalog.ModelDetail,
-    catalog.VersionList,
-    catalog.SchemaView,
+    catalog_views.ModelList,
+    catalog_views.ModelDetail,
+    catalog_views.VersionList,
+    catalog_views.SchemaView,
+    feedback.FeedbackBody,
+    feedback.FeedbackView,
     usage.UsageView,
     Fault,
 )
@@ -49,6 +51,10 @@ _PREDICT_HEADERS: Final = {
     **ID_HEADERS,
     **RATE_HEADERS,
     "X-Model-Version": "The version that answered",
+    "X-Rollout": "The rollout that the request took part in",
+    "Deprecation": "Of a deprecated version: since when (RFC 9745)",
+    "Sunset": "Of a deprecated version: when it retires (RFC 8594)",
+    "Link": "Of a deprecated version: what to read, and its successor (RFC 8288)",
     "Server-Timing": "Milliseconds of admission, queue and inference",
     "X-Warnings": "What to know of the answer (RFC 8941 list)",
 }
@@ -64,7 +70,7 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
     _, views = msgspec.json.schema_components(_VIEWS, ref_template=REF)
     schemas: Schema = {**views, "Error": error_schema(), "Problem": problem_schema()}
     paths: Schema = fixed_paths()
-    models = pipeline.router.catalog.models.values()
+    models = pipeline.offer.router.catalog.models.values()
     families = [
         family
         for family in (_Family(pipeline, model, visible) for model in models)
@@ -77,7 +83,7 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
             path = f"/api/v{major}/models/{family.name}/predict"
             operation_id = f"predict_{family.name}_v{major}"
             paths[path] = {"post": _predict_operation(operation_id, family, [], major)}
-    default = pipeline.router.catalog.default_model
+    default = pipeline.offer.router.catalog.default_model
     for family in families:
         if family.name == default:
             others = [other for other in families if other is not family]
@@ -94,6 +100,7 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
         "tags": [
             {"name": "predictions", "description": "One operation a model and API major"},
             {"name": "models", "description": "What there is, and what it takes and gives"},
+            {"name": "feedback", "description": "The truth about earlier predictions"},
             {"name": "usage", "description": "What the tenant used, and what is left"},
             {"name": "health", "description": "For load balancers and orchestrators"},
         ],
@@ -118,8 +125,9 @@ class _Family:
             if ModelRef(model.name, version) in visible
         }
         answering = sorted(set(self._selectors.values()))
-        self.versions = [pipeline.contracts[ModelRef(model.name, v)] for v in answering]
-        self.standard = pipeline.contracts[ModelRef(model.name, model.default)].contract
+        self.versions = [pipeline.offer.contracts[ModelRef(model.name, v)] for v in answering]
+        standard = model.default or model.versions[-1]
+        self.standard = pipeline.offer.contracts[ModelRef(model.name, standard)].contract
 
     def selectors(self, compiled: CompiledContract) -> list[str]:
         """What selects a version."""

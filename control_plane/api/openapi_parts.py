@@ -76,6 +76,7 @@ def fixed_paths() -> Schema:
             _GUARDED,
             _usage_parameters(),
         ),
+        "/api/v1/feedback": {"post": _feedback_operation()},
     }
 
 
@@ -132,6 +133,19 @@ def _get_operation(
             },
         }
     }
+
+
+def _feedback_operation() -> Schema:
+    summary = "Tell the truth about an earlier prediction of the same tenant"
+    statuses = (404, 413, 415, 422, *_GUARDED)
+    found = _get_operation("give_feedback", "feedback", summary, "FeedbackView", statuses)
+    operation: Schema = found["get"]
+    del operation["parameters"]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": ref("FeedbackBody")}},
+    }
+    return operation
 
 
 def _ready_operation() -> Schema:

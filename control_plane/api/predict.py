@@ -19,8 +19,8 @@ from control_plane.api.request import (
     read_selector,
     read_timeout_ms,
 )
+from control_plane.choice import PredictCall
 from control_plane.errors import TidegateError
-from control_plane.pipeline import PredictCall
 from control_plane.problem import JSON, Headers
 from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
@@ -60,6 +60,7 @@ class Asked(Struct, frozen=True):
         selector: Version or alias that the header names; None without one.
         sent: The decoded body.
         size: Of the body, bytes.
+        headers: By lower-case name.
     """
 
     route: PredictRoute
@@ -69,6 +70,7 @@ class Asked(Struct, frozen=True):
     selector: str | None
     sent: Any
     size: int
+    headers: dict[bytes, bytes]
 
 
 _EXACT: Final = {
@@ -120,7 +122,8 @@ async def read(
     body_s = MAX_BODY_S if timeout_ms is None else timeout_ms / 1000
     body = await read_body(headers, receive, _max_bytes(services, principal), body_s)
     sent = decoded(body)
-    return Asked(route, major, media_type, timeout_ms, read_selector(headers), sent, len(body))
+    selector = read_selector(headers)
+    return Asked(route, major, media_type, timeout_ms, selector, sent, len(body), headers)
 
 
 async def predict(
@@ -151,6 +154,8 @@ async def predict(
             timeout_ms=asked.timeout_ms,
             routed=exchange.routed,
             admitted=exchange.admitted,
+            request_id=exchange.request_id,
+            headers=asked.headers,
         )
     )
     exchange.admission_s = prediction.admission_s

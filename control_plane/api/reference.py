@@ -58,12 +58,16 @@ def openapi_json(request: Request[Any, Any, Any], state: State) -> Response[byte
     """The OpenAPI document of the models that the caller may use."""
     pipeline = state.services.pipeline
     principal = principal_of(request)
-    visible = frozenset(ref for ref in pipeline.contracts if pipeline.is_visible(principal, ref))
-    return Response(_document(pipeline, visible), media_type="application/json")
+    visible = frozenset(
+        ref for ref in pipeline.offer.contracts if pipeline.rights.is_visible(principal, ref)
+    )
+    return Response(
+        _document(pipeline, pipeline.offer.edition, visible), media_type="application/json"
+    )
 
 
 @lru_cache(maxsize=64)
-def _document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> bytes:
+def _document(pipeline: Pipeline, _edition: int, visible: frozenset[ModelRef]) -> bytes:
     return msgspec.json.encode(openapi.document(pipeline, visible))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from control_plane.pipeline import Prediction
 from control_plane.problem import Headers
+from control_plane.routing.catalog import Notice
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -32,7 +35,7 @@ def prediction_v2(prediction: Prediction, request_id: str) -> bytes:
             "model": {
                 "name": prediction.model,
                 "version": prediction.version,
-                "rollout": None,
+                "rollout": prediction.rollout,
             },
             "usage": {"units": prediction.units},
             "timing": {
@@ -50,7 +53,7 @@ def prediction_v2(prediction: Prediction, request_id: str) -> bytes:
 
 
 def prediction_headers(prediction: Prediction) -> Headers:
-    """Version, warnings (RFC 8941 list) and Server-Timing of an answer."""
+    """Version, rollout, notices, warnings (RFC 8941 list) and Server-Timing of an answer."""
     headers: Headers = [
         (b"x-model-version", prediction.version.encode()),
         (
@@ -63,6 +66,10 @@ def prediction_headers(prediction: Prediction) -> Headers:
             ),
         ),
     ]
+    if prediction.rollout is not None:
+        headers.append((b"x-rollout", prediction.rollout.encode()))
+    if prediction.notice is not None:
+        headers += notice_headers(prediction.model, prediction.notice)
     if prediction.answer.warnings:
         listed = ", ".join(
             f'{warned.code};message="{_quoted(warned.message)}"'
@@ -70,6 +77,20 @@ def prediction_headers(prediction: Prediction) -> Headers:
         )
         headers.append((b"x-warnings", listed.encode("ascii")))
     return headers
+
+
+@lru_cache(maxsize=256)
+def notice_headers(model: str, notice: Notice) -> tuple[tuple[bytes, bytes], ...]:
+    """Deprecation (RFC 9745), Sunset (RFC 8594) and Link (RFC 8288) of a deprecated version."""
+    card = f"/api/v1/models/{model}"
+    links = [f'<{notice.info or card}>; rel="deprecation"']
+    if notice.successor is not None:
+        links.append(f'<{card}/schema?version={notice.successor}>; rel="successor-version"')
+    headers = [(b"deprecation", b"@%d" % notice.deprecated_at)]
+    if notice.sunset_at:
+        headers.append((b"sunset", formatdate(notice.sunset_at, usegmt=True).encode()))
+        links.append(f'<{notice.info or card}>; rel="sunset"')
+    return (*headers, (b"link", ", ".join(links).encode()))
 
 
 def _quoted(text: str) -> str:

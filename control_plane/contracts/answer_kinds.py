@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
@@ -35,6 +36,10 @@ class AnswerKind(ABC):
         """The fields that API v2 adds."""
         return {}
 
+    def label(self, flat: dict[str, Any]) -> str | None:
+        """The class that the answer falls into, by which the answers of versions are compared."""
+        return None
+
     @abstractmethod
     def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON Schema ``properties`` of v1 and of v2's ``data``; all of them are required."""
@@ -55,6 +60,11 @@ class Classification(AnswerKind):
         if self.spec.threshold is not None:
             flat["below_threshold"] = scores[best] < inputs[self.spec.threshold]
         return flat
+
+    def label(self, flat: dict[str, Any]) -> str | None:
+        """The predicted label."""
+        label: str = flat["prediction"]
+        return label
 
     def further(self, row: Row) -> dict[str, Any]:
         """The probability of every label."""
@@ -100,6 +110,14 @@ class Regression(AnswerKind):
         if self.spec.unit:
             flat["unit"] = self.spec.unit
         return flat
+
+    def label(self, flat: dict[str, Any]) -> str | None:
+        """The power of two below the number: ``32..64``, ``-8..-4``, ``0``."""
+        value: float = flat["prediction"]
+        if not value:
+            return "0"
+        end = 2.0 ** math.frexp(value)[1]
+        return f"{end / 2:g}..{end:g}" if value > 0 else f"{-end:g}..{-end / 2:g}"
 
     def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """See the base class."""

@@ -56,6 +56,11 @@ class Answer(Struct, frozen=True):
         """The fields of ``data`` in API v2."""
         return {**self.flat, **self.kind.further(self.row)}
 
+    @property
+    def label(self) -> str | None:
+        """The class that was predicted, or that of the number; None for other kinds."""
+        return self.kind.label(self.flat)
+
 
 class AnswerDecoder:
     """Splits a batch's outputs into rows and makes answers of them.

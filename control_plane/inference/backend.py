@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
+
+from msgspec import Struct
 
 from control_plane.types import Backing, InferenceRequest, ModelSignature, Tensor
 
@@ -17,9 +20,10 @@ class BackendError(Exception):
         ├── BackendBusy          its queue is full
         ├── BackendTimeout       the call took longer than it may
         ├── BackendRejected      the tensors are invalid
-        └── BackendFailed        the model raised, is not loaded, or anything else
+        ├── ModelNotLoaded       the server does not have the model version
+        └── BackendFailed        the model raised or could not be loaded, or anything else
 
-    The text is the server's own and for the log alone.
+    The text is the server's own: for the log and for operators, never for a client.
     """
 
 
@@ -47,6 +51,23 @@ class ModelNotLoaded(BackendError):
     """The server does not have the model version, or not any more."""
 
 
+LoadState = Literal["ready", "loading", "unloading", "unavailable"]
+
+
+class ModelState(Struct, frozen=True):
+    """A model version as a server knows it.
+
+    Attributes:
+        backing: The model and version.
+        state: ``unavailable`` if it was unloaded or could not be loaded.
+        reason: Why it is not ready, in the server's words; empty if it says nothing.
+    """
+
+    backing: Backing
+    state: LoadState
+    reason: str = ""
+
+
 class InferenceBackend(ABC):
     """One model server."""
 
@@ -70,6 +91,44 @@ class InferenceBackend(ABC):
 
         Raises:
             BackendError: If the server does not say so within ``timeout_s`` seconds.
+        """
+
+    @abstractmethod
+    async def index(self, timeout_s: float) -> tuple[ModelState, ...]:
+        """Every model version that the server knows, in the order of their names.
+
+        A model that it was never asked to load may be missing; a version whose files have gone
+        stays until the server is started again.
+
+        Raises:
+            BackendError: If the server does not say so within ``timeout_s`` seconds.
+        """
+
+    @abstractmethod
+    async def load(self, model: str, timeout_s: float) -> None:
+        """Load a model with what it is made of, or take up what changed in its files.
+
+        Versions that are ready go on answering until those that replace them are, provided that
+        the model's version policy keeps them. After a timeout the server goes on loading.
+
+        Raises:
+            BackendUnreachable: If there is no connection.
+            BackendTimeout: If it takes longer than ``timeout_s`` seconds.
+            BackendFailed: If one of its versions cannot be loaded, with the server's reason; the
+                other versions are loaded all the same.
+        """
+
+    @abstractmethod
+    async def unload(self, model: str, timeout_s: float) -> None:
+        """Take all versions of a model out; calls in flight are answered.
+
+        What the model is made of stays loaded. It goes after this returns, and is not ready from
+        then on. A model that is not loaded is no error.
+
+        Raises:
+            BackendUnreachable: If there is no connection.
+            BackendTimeout: If the server does not take note within ``timeout_s`` seconds.
+            BackendFailed: If the server refuses.
         """
 
     @abstractmethod

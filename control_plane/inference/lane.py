@@ -41,6 +41,9 @@ cannot multiply its cost. Enough to find one bad item of 256, or two of 16."""
 UNBOUNDED: Final = 1 << 30
 
 CallOutcome = Literal["ok", "failed", "cancelled"]
+LaneName = Literal["main", "control", "shadow"]
+"""``main`` takes a version's own requests, ``control`` those that are compared with a candidate's,
+``shadow`` copies of requests that another version answers."""
 
 
 class Outcome(Struct, frozen=True):
@@ -67,11 +70,13 @@ class CallReport(Struct, frozen=True):
         seconds: How long it took.
         outcome: ``failed`` if it failed as a whole, ``cancelled`` if it was given up because nobody
             waited for it any more.
+        lane: Which of the version's lanes it came from.
     """
 
     size: int
     seconds: float
     outcome: CallOutcome
+    lane: LaneName = "main"
 
 
 class Pace:
@@ -131,6 +136,8 @@ class Lane:
         max_waiting: int,
         report: Callable[[CallReport], None],
         deadline_s: float = 60.0,
+        name: LaneName = "main",
+        gives_way: Callable[[], bool] | None = None,
     ) -> None:
         """Set the bounds; see :class:`Coalescer`.
 
@@ -143,7 +150,11 @@ class Lane:
             max_waiting: Inputs that may wait.
             report: Told of every call.
             deadline_s: What a request may take, seconds.
+            name: Which of the version's lanes this is.
+            gives_way: Says true while inputs are dropped, those that wait included.
         """
+        self._name = name
+        self._gives_way = gives_way
         self._backing = backing
         self._codec = codec
         self._pool = pool
@@ -167,6 +178,11 @@ class Lane:
         """Inputs that wait for a call."""
         return self._coalescer.waiting
 
+    @property
+    def behind(self) -> bool:
+        """True if more inputs wait than a call takes."""
+        return self._coalescer.waiting > self._coalescer.max_batch
+
     async def infer(self, item: EncodedInput, deadline: float, *, later: bool = False) -> Outcome:
         """Run one input through the model.
 
@@ -179,6 +195,8 @@ class Lane:
             TidegateError: OVERLOADED, DEADLINE_EXCEEDED, MODEL_UNAVAILABLE, MODEL_FAILED or
                 INVALID_INPUT.
         """
+        if self._gives_way is not None and self._gives_way():
+            raise Overloaded("Others go first")
         try:
             member = self._coalescer.enter(item, _kind(item), deadline, later=later)
             row = await self._coalescer.wait(member)
@@ -200,6 +218,8 @@ class Lane:
         await self._coalescer.close(timeout_s)
 
     async def _run(self, items: list[EncodedInput], deadline: float) -> list[Any]:
+        if self._gives_way is not None and self._gives_way():
+            return [Overloaded("Others go first")] * len(items)
         return await self._split(items, deadline, [SPLIT_BUDGET])
 
     async def _split(
@@ -238,7 +258,8 @@ class Lane:
             self._pace.learn(_kind(items[0]), len(items), perf_counter() - started)
             raise
         finally:
-            self._report(CallReport(len(items), perf_counter() - started, outcome))
+            seconds = perf_counter() - started
+            self._report(CallReport(len(items), seconds, outcome, self._name))
         self._pace.learn(_kind(items[0]), len(items), perf_counter() - started)
         return self._codec.split(outputs, len(items))
 

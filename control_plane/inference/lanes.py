@@ -1,43 +1,35 @@
-"""The lanes of all public versions: opened when Triton has a version ready and it agrees."""
+"""The lanes of all public versions: open while a server has the version and it was found fit."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
-
-from msgspec import Struct
+from functools import partial
+from typing import Final
 
 from control_plane.errors import ModelUnavailable
-from control_plane.inference.backend import BackendError, InferenceBackend
-from control_plane.inference.lane import CallReport, Lane
+from control_plane.inference.backend import InferenceBackend
+from control_plane.inference.backoff import Backoff
+from control_plane.inference.examination import LaneSpec
+from control_plane.inference.lane import CallReport, Lane, LaneName
 from control_plane.inference.pool import BackendPool
-from control_plane.types import Backing, BatchCodec, ModelRef, ModelSignature
-
-log = logging.getLogger(__name__)
+from control_plane.inference.probation import Probation
+from control_plane.types import Backing, ModelRef
 
 Report = Callable[[ModelRef, CallReport], None]
 
-
-class LaneSpec(Struct, frozen=True):
-    """What a public version's lane is made from.
-
-    Attributes:
-        ref: Public name, for logs and metrics.
-        codec: Joins inputs and splits outputs.
-        disagreements: Compares the contract with what Triton has loaded; one sentence for each
-            difference.
-        deadline_s: The contract's bound of a request's deadline, seconds.
-    """
-
-    ref: ModelRef
-    codec: BatchCodec
-    disagreements: Callable[[ModelSignature], list[str]]
-    deadline_s: float = 60.0
+SHADOW_WAITING: Final = 64
+"""Copies that may wait in a shadow lane; more are dropped."""
 
 
 class Lanes:
-    """Opens a lane for each version that Triton has ready, and only if contract and model agree."""
+    """Opens lanes for each version that a server has ready, answers its examples and agrees.
+
+    A version has up to three lanes, each with calls and a queue of its own: ``main``, and
+    ``control`` and ``shadow`` once they are asked for. A control lane is bounded as the main lane.
+    A shadow lane has one call in flight a server and drops everything while any main or control
+    lane of this process is behind.
+    """
 
     def __init__(
         self,
@@ -48,95 +40,156 @@ class Lanes:
         max_waiting: int,
         timeout_s: float,
         report: Report,
+        drain_s: float = 30.0,
+        backoff: Backoff | None = None,
     ) -> None:
         """Listen to the pool; call :meth:`settle` after its start.
 
         Args:
             specs: The public versions by what serves them.
             pool: The Triton servers.
-            slots: Calls in flight of a lane and server.
-            max_waiting: Inputs that may wait in a lane.
+            slots: Calls in flight of a main or control lane and server.
+            max_waiting: Inputs that may wait in a main or control lane.
             timeout_s: Seconds that Triton has to say what it has loaded.
             report: Told of every call.
+            drain_s: Seconds that the requests of a version have to end after it was taken out.
+            backoff: When a version that was found unfit is tried again.
         """
-        self._specs = specs
+        self._specs = dict(specs)
         self._pool = pool
-        self._slots = slots * len(pool.endpoints)
+        self._servers = len(pool.endpoints)
+        self._slots = slots
         self._max_waiting = max_waiting
-        self._timeout_s = timeout_s
         self._report = report
-        self._lanes: dict[Backing, Lane] = {}
+        self._drain_s = drain_s
+        self._lanes: dict[LaneName, dict[Backing, Lane]] = {"main": {}, "control": {}, "shadow": {}}
         self._sizes: dict[Backing, dict[str, int]] = {}
-        self._opening: set[asyncio.Task[None]] = set()
-        self.refused: dict[Backing, list[str]] = {}
+        self._leaving: dict[asyncio.Task[None], Lane] = {}
+        self._probation = Probation(
+            pool, timeout_s=timeout_s, passed=self._passed, backoff=backoff or Backoff()
+        )
         pool.on_ready.append(self._came)
+
+    @property
+    def refused(self) -> Mapping[Backing, Mapping[str, list[str]]]:
+        """Why versions get no traffic, by version and name of the server that refuses."""
+        return self._probation.refused
 
     def is_ready(self, backing: Backing) -> bool:
         """True if the version can answer now."""
-        return backing in self._lanes and self._pool.is_ready(backing)
+        return backing in self._lanes["main"] and self._pool.is_ready(backing)
 
-    def lane(self, backing: Backing) -> Lane:
-        """The lane of a version.
+    def lane(self, backing: Backing, name: LaneName = "main") -> Lane:
+        """A lane of a version.
 
         Raises:
-            ModelUnavailable: If no healthy Triton has it loaded, or contract and model disagree.
+            ModelUnavailable: If no healthy Triton has it loaded and was found fit.
         """
-        lane = self._lanes.get(backing)
-        if lane is None or not self._pool.is_ready(backing):
+        lane = self._lanes[name].get(backing)
+        if lane is not None and self._pool.is_ready(backing):
+            return lane
+        if not self.is_ready(backing):
             raise ModelUnavailable("No healthy server has this model version loaded")
-        return lane
+        return self._open(backing, name)
 
     def waiting(self) -> dict[ModelRef, int]:
-        """Inputs that wait, by version."""
-        return {self._specs[backing].ref: lane.waiting for backing, lane in self._lanes.items()}
+        """Inputs that wait in main and control lanes, by version."""
+        control = self._lanes["control"]
+        return {
+            self._specs[backing].ref: lane.waiting
+            + (control[backing].waiting if backing in control else 0)
+            for backing, lane in self._lanes["main"].items()
+        }
 
-    async def settle(self) -> None:
-        """Wait until every version that came has been opened or refused."""
-        while self._opening:
-            await asyncio.wait(self._opening)
+    def replace(self, specs: Mapping[Backing, LaneSpec]) -> None:
+        """Take these versions for the public ones.
+
+        A version that stays as it is keeps its lanes. One that is gone takes no more requests at
+        once; those that found its lane before are answered within ``drain_s``. One that came, or
+        whose spec is made from something else, is examined and then gets traffic.
+        """
+        for backing, spec in list(self._specs.items()):
+            wanted = specs.get(backing)
+            if wanted is None or wanted.replaces(spec):
+                self.retire(backing)
+        added = specs.keys() - self._specs.keys()
+        self._specs |= {backing: specs[backing] for backing in added}
+        for endpoint in self._pool.endpoints:
+            self._came(endpoint.backend, endpoint.ready & added)
+
+    def retire(self, backing: Backing) -> None:
+        """Take a version out, as :meth:`replace` does; one that is not there is no error."""
+        spec = self._specs.pop(backing, None)
+        if spec is None:
+            return
+        self._probation.forget(backing)
+        self._sizes.pop(backing, None)
+        for lanes in self._lanes.values():
+            if (lane := lanes.pop(backing, None)) is not None:
+                task = asyncio.create_task(self._leave(lane, spec.deadline_s))
+                self._leaving[task] = lane
+                task.add_done_callback(self._leaving.pop)
+
+    def again(self, backing: Backing) -> None:
+        """Examine a version at once on every server that has it, as after a reload.
+
+        Where it gets traffic it keeps it, unless it fails.
+        """
+        spec = self._specs.get(backing)
+        if spec is None:
+            return
+        for endpoint in self._pool.endpoints:
+            if backing in endpoint.ready:
+                self._probation.start(endpoint.backend, backing, spec)
+
+    async def settle(self, timeout_s: float = 10.0) -> None:
+        """Wait until every version that came was found fit or not, but at most some seconds."""
+        await self._probation.settle(timeout_s)
 
     async def close(self, timeout_s: float) -> None:
         """Finish what waits and flies within some seconds, then cancel the rest."""
-        await asyncio.gather(*[lane.close(timeout_s) for lane in self._lanes.values()])
+        lanes = [lane for named in self._lanes.values() for lane in named.values()]
+        lanes += self._leaving.values()
+        for task in self._leaving:
+            task.cancel()
+        await self._probation.close()
+        await asyncio.gather(*[lane.close(timeout_s) for lane in lanes])
 
     def _came(self, backend: InferenceBackend, backings: frozenset[Backing]) -> None:
         for backing in backings & self._specs.keys():
             self._pool.hold(backend, backing)
-            task = asyncio.create_task(self._open(backend, backing))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._probation.start(backend, backing, self._specs[backing])
 
-    async def _open(self, backend: InferenceBackend, backing: Backing) -> None:
-        spec = self._specs[backing]
-        try:
-            signature = await backend.signature(backing, self._timeout_s)
-        except BackendError as error:
-            log.warning("signature unknown", extra={"model": str(spec.ref), "reason": str(error)})
-            self._pool.forget(backend, backing)
-            return
-        reasons = spec.disagreements(signature)
-        if reasons:
-            log.error(
-                "version left out",
-                extra={"model": str(spec.ref), "triton": backend.name, "reasons": reasons},
-            )
-            self.refused[backing] = reasons
-            return
-        self.refused.pop(backing, None)
-        self._sizes.setdefault(backing, {})[backend.name] = signature.max_batch_size
-        self._lane(backing, spec).limit(min(self._sizes[backing].values()))
-        self._pool.release(backend, backing)
+    def _passed(self, backend: InferenceBackend, backing: Backing, max_batch: int) -> None:
+        sizes = self._sizes.setdefault(backing, {})
+        sizes[backend.name] = max_batch
+        if backing not in self._lanes["main"]:
+            self._open(backing, "main")
+        for lanes in self._lanes.values():
+            if backing in lanes:
+                lanes[backing].limit(min(sizes.values()))
 
-    def _lane(self, backing: Backing, spec: LaneSpec) -> Lane:
-        if backing not in self._lanes:
-            self._lanes[backing] = Lane(
-                backing,
-                spec.codec,
-                self._pool,
-                max_batch=1,
-                slots=self._slots,
-                max_waiting=self._max_waiting,
-                report=lambda call: self._report(spec.ref, call),
-                deadline_s=spec.deadline_s,
-            )
-        return self._lanes[backing]
+    def _open(self, backing: Backing, name: LaneName) -> Lane:
+        spec, shadow = self._specs[backing], name == "shadow"
+        lane = self._lanes[name][backing] = Lane(
+            backing,
+            spec.codec,
+            self._pool,
+            max_batch=min(self._sizes[backing].values()),
+            slots=self._servers * (1 if shadow else self._slots),
+            max_waiting=min(SHADOW_WAITING, self._max_waiting) if shadow else self._max_waiting,
+            report=partial(self._report, spec.ref),
+            deadline_s=spec.deadline_s,
+            name=name,
+            gives_way=self._behind if shadow else None,
+        )
+        return lane
+
+    def _behind(self) -> bool:
+        named = (self._lanes["main"], self._lanes["control"])
+        return any(lane.behind for lanes in named for lane in lanes.values())
+
+    async def _leave(self, lane: Lane, deadline_s: float) -> None:
+        # A request that has found the lane may still wait to be admitted, until its own deadline.
+        await asyncio.sleep(min(deadline_s, self._drain_s))
+        await lane.close(self._drain_s)

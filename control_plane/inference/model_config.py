@@ -1,9 +1,9 @@
-"""``config.pbtxt``: reading it, and the rules that every model of the repository keeps."""
+"""``config.pbtxt``: reading it, the rules that every model keeps, and what a model is made of."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from tritonclient.grpc import model_config_pb2
 from control_plane.types import FileFault, ModelSignature, TensorSignature
 
 CONFIG: Final = "config.pbtxt"
+_VERSION: Final = re.compile(r"[1-9][0-9]*")
 _QUEUE: Final = (
     "Set dynamic_batching { default_queue_policy { timeout_action: REJECT "
     "default_timeout_microseconds: N allow_timeout_override: true max_queue_size: N } }"
@@ -25,17 +26,36 @@ class ModelConfig:
     Attributes:
         file: Its path within the repository.
         message: The parsed ``inference.ModelConfig``.
+        versions: Triton's version numbers that lie beside it, ascending.
     """
 
-    def __init__(self, file: str, text: str, message: Any) -> None:
+    def __init__(self, file: str, text: str, message: Any, versions: tuple[int, ...] = ()) -> None:
         self.file = file
         self.message = message
+        self.versions = versions
         self._lines = text.splitlines()
 
     @property
     def is_ensemble(self) -> bool:
         """True if the model is made of others."""
         return bool(self.message.HasField("ensemble_scheduling"))
+
+    @property
+    def steps(self) -> frozenset[str]:
+        """The models that an ensemble is made of; empty for any other model."""
+        return frozenset(step.model_name for step in self.message.ensemble_scheduling.step)
+
+    def unserved(self) -> tuple[int, ...]:
+        """The versions that Triton leaves out, or takes out when it loads a later one.
+
+        Without a ``version_policy`` that is every version but the highest.
+        """
+        policy = self.message.version_policy
+        if policy.HasField("all"):
+            return ()
+        if policy.HasField("specific"):
+            return tuple(sorted(set(self.versions) - set(policy.specific.versions)))
+        return self.versions[: -max(1, policy.latest.num_versions)]
 
     def signature(self) -> ModelSignature:
         """The tensors as the file declares them."""
@@ -69,7 +89,7 @@ def read_configs(root: Path) -> tuple[dict[str, ModelConfig], list[FileFault]]:
                 raise FileNotFoundError
             text = (folder / CONFIG).read_text(encoding="utf-8")
             message = text_format.Parse(text, model_config_pb2.ModelConfig())
-            configs[folder.name] = ModelConfig(name, text, message)
+            configs[folder.name] = ModelConfig(name, text, message, _versions(folder))
         except text_format.ParseError as error:
             line = error.GetLine() or 0
             faults.append(FileFault(name, line, f"cannot be parsed: {error}", "Correct the syntax"))
@@ -78,11 +98,29 @@ def read_configs(root: Path) -> tuple[dict[str, ModelConfig], list[FileFault]]:
     return configs, faults
 
 
+def with_steps(models: Iterable[str], configs: Mapping[str, ModelConfig]) -> frozenset[str]:
+    """Some models and, through any number of ensembles, all models that they are made of.
+
+    Args:
+        models: Names of Triton models; of one without a configuration no steps are known.
+        configs: The repository's configurations, by name.
+    """
+    found: set[str] = set()
+    left = set(models)
+    while left:
+        name = left.pop()
+        found.add(name)
+        if name in configs:
+            left |= configs[name].steps - found
+    return frozenset(found)
+
+
 def config_faults(configs: dict[str, ModelConfig]) -> list[FileFault]:
     """Every breach of the repository's rules."""
     faults: list[FileFault] = []
     for name, config in configs.items():
         faults += _general(name, config)
+        faults += _policy(config)
         faults += _steps(config, configs) if config.is_ensemble else _queue(config)
     return faults
 
@@ -103,6 +141,13 @@ def _general(name: str, config: ModelConfig) -> Iterator[FileFault]:
             yield config.fault("kind", "the instance kind is fixed", remedy)
     if not message.backend and not message.platform:
         yield config.fault("backend", "names no backend", 'Add backend: "onnxruntime"')
+
+
+def _policy(config: ModelConfig) -> Iterator[FileFault]:
+    left_out = config.unserved()
+    if left_out:
+        reason = f"Triton serves not all versions: it leaves out {', '.join(map(str, left_out))}"
+        yield config.fault("version_policy", reason, "Set version_policy { all {} }")
 
 
 def _queue(config: ModelConfig) -> Iterator[FileFault]:
@@ -134,6 +179,11 @@ def _steps(config: ModelConfig, configs: dict[str, ModelConfig]) -> Iterator[Fil
         if step.model_name not in configs:
             reason = f"the step {step.model_name} is no model of the repository"
             yield config.fault(step.model_name, reason, "Add it or correct the name")
+
+
+def _versions(folder: Path) -> tuple[int, ...]:
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return tuple(sorted(int(name) for name in names if _VERSION.fullmatch(name)))
 
 
 def _tensor(tensor: Any) -> TensorSignature:

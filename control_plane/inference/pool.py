@@ -102,6 +102,12 @@ class BackendPool:
                 endpoint.in_flight -= 1
         raise failure
 
+    def takes(self, backend: InferenceBackend, backing: Backing) -> bool:
+        """True if calls of a model version may go to a server."""
+        return any(
+            endpoint.backend is backend and endpoint.takes(backing) for endpoint in self.endpoints
+        )
+
     def hold(self, backend: InferenceBackend, backing: Backing) -> None:
         """Send no calls of a model version to a server until :meth:`release`."""
         for endpoint in self.endpoints:

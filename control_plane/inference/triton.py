@@ -20,7 +20,9 @@ from control_plane.inference.backend import (
     BackendTimeout,
     BackendUnreachable,
     InferenceBackend,
+    LoadState,
     ModelNotLoaded,
+    ModelState,
 )
 from control_plane.types import (
     Backing,
@@ -43,7 +45,17 @@ _OPTIONS: Final = [
     ("grpc.enable_retries", 0),
 ]
 
-_LEAVING: Final = re.compile(r"unload|not ready|stopping|stopped accepting", re.IGNORECASE)
+MAX_REASON: Final = 2000
+"""Characters of a reason; a model's traceback may be far longer."""
+
+_STATES: Final[dict[str, LoadState]] = {
+    "READY": "ready",
+    "LOADING": "loading",
+    "UNLOADING": "unloading",
+}
+_LEAVING: Final = re.compile(
+    r"unload|not ready|not at ready state|stopping|stopped accepting", re.IGNORECASE
+)
 _TRANSPORT: Final = re.compile(
     r"failed to connect|connection|socket|goaway|recvmsg|broken pipe|endpoint|transport|pings"
     r"|name resolution|dns|no route|unreachable|stream removed|reset by peer",
@@ -87,6 +99,41 @@ class TritonBackend(InferenceBackend):
         except grpc.aio.AioRpcError as error:
             raise _translate(error) from error
         return frozenset(Backing(model.name, model.version) for model in index.models)
+
+    async def index(self, timeout_s: float) -> tuple[ModelState, ...]:
+        """See the base class."""
+        try:
+            index = await self._stub.RepositoryIndex(
+                service_pb2.RepositoryIndexRequest(), timeout=timeout_s
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _translate(error) from error
+        return tuple(
+            ModelState(
+                Backing(model.name, model.version),
+                _STATES.get(model.state, "unavailable"),
+                model.reason[:MAX_REASON],
+            )
+            for model in index.models
+            if model.version
+        )
+
+    async def load(self, model: str, timeout_s: float) -> None:
+        """See the base class. Triton is to run with ``--model-control-mode=explicit``."""
+        message = service_pb2.RepositoryModelLoadRequest(model_name=model)
+        try:
+            await self._stub.RepositoryModelLoad(message, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise _refusal(error) from error
+
+    async def unload(self, model: str, timeout_s: float) -> None:
+        """See the base class. Unloading a step takes down every ensemble that needs it."""
+        message = service_pb2.RepositoryModelUnloadRequest(model_name=model)
+        message.parameters["unload_dependents"].bool_param = False
+        try:
+            await self._stub.RepositoryModelUnload(message, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise _refusal(error) from error
 
     async def signature(self, backing: Backing, timeout_s: float) -> ModelSignature:
         """See the base class."""
@@ -138,6 +185,14 @@ def _outputs(reply: Any) -> dict[str, Tensor]:
         output.name: Tensor(output.name, output.datatype, tuple(output.shape), raw)
         for output, raw in zip(reply.outputs, reply.raw_output_contents, strict=True)
     }
+
+
+def _refusal(error: grpc.aio.AioRpcError) -> BackendError:
+    """Why a model was not loaded or unloaded: a status code here never speaks of a call."""
+    translated = _translate(error)
+    if isinstance(translated, BackendUnreachable | BackendTimeout):
+        return translated
+    return BackendFailed((error.details() or error.code().name)[:MAX_REASON])
 
 
 def _translate(error: grpc.aio.AioRpcError) -> BackendError:

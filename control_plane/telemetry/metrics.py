@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from control_plane.telemetry.admission_metrics import AdmissionMetrics
 from control_plane.telemetry.exchange import Exchange
+from control_plane.telemetry.rollout_metrics import RolloutMetrics
 from control_plane.types import ModelRef
 
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
@@ -39,11 +40,13 @@ class Metrics:
     Attributes:
         registry: Where they are registered.
         admission: Those of admission.
+        rollouts: Those of rollouts.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self.admission = AdmissionMetrics(registry)
+        self.rollouts = RolloutMetrics(registry)
         self._requests = Histogram(
             "tidegate_request_duration_seconds",
             "Time from the arrival of a request to the end of its answer.",
@@ -104,6 +107,7 @@ class Metrics:
             self._ready,
             self._faults,
             *self.admission.collectors,
+            *self.rollouts.collectors,
         )
         return [
             (next(iter(collector.describe())), collector._labelnames) for collector in collectors

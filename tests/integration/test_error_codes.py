@@ -14,8 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from control_plane.app import create_app
 from control_plane.error_codes import CATALOGUE
-from control_plane.routing.catalog import Catalog, CatalogEntry
-from control_plane.routing.selection import Router
+from control_plane.routing.state import ModelState, VersionState
 from control_plane.settings import load_settings
 from control_plane.telemetry.metrics import Metrics
 from control_plane.types import Life
@@ -221,11 +220,12 @@ async def test_codes_that_no_deployment_answers_yet(stack: Stack, lab_triton: Tr
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
             client.headers["authorization"] = stack.crowd.header()
             request = {"json": {"inputs": {"text": "x"}}}
-            entries = [CatalogEntry(ref, Life.RETIRED) for ref in pipeline.contracts]
-            pipeline.router = Router(Catalog(entries, None))
+            gone = VersionState(life=Life.RETIRED, since=1)
+            state = ModelState(name="picky", versions={"v1.0.0": gone})
+            pipeline.offer.follow({"picky": state})
             answer = await client.post("/api/v1/models/picky/predict", **request)
             check("MODEL_VERSION_RETIRED", answer, problem=False)
-            pipeline.router = "broken at 10.1.2.3 in /opt/secret/model.py"
+            pipeline.offer.router = "broken at 10.1.2.3 in /opt/secret/model.py"
             for path in ("/api/v1/models/picky/predict", "/api/v2/models/picky/predict"):
                 check("INTERNAL", await client.post(path, **request), problem=False)
             check("INTERNAL", await client.get("/api/v1/models"), problem=False)

@@ -136,6 +136,25 @@ def counts_only_ones_own(path: str) -> Case:
     return case
 
 
+def takes_only_ones_own(path: str) -> Case:
+    """Feedback on a prediction of the other's is refused as that on one that never was."""
+
+    def case(visitor: Visitor) -> None:
+        def given(request_id: str) -> httpx.Response:
+            return visitor._send("POST", path, json={"request_id": request_id, "score": 1})
+
+        predicted = [
+            each.predict("/api/v1/predict", each.own).json()["request_id"]
+            for each in (visitor, visitor.swapped())
+        ]
+        assert until(lambda: given(predicted[0]).status_code == 200, 30)
+        missing, others = given("req_" + "0" * 32), given(predicted[1])
+        assert missing.status_code == others.status_code == 404
+        assert missing.json()["error"]["message"] == others.json()["error"]["message"]
+
+    return case
+
+
 CASES: dict[str, Case] = {
     "GET /healthz": same_for_all("/healthz"),
     "GET /ready": same_for_all("/ready"),
@@ -146,6 +165,7 @@ CASES: dict[str, Case] = {
     "GET /api/v1/models/{model}": others_are_not_there("/api/v1/models/{}"),
     "GET /api/v1/models/{model}/versions": others_are_not_there("/api/v1/models/{}/versions"),
     "GET /api/v1/models/{model}/schema": others_are_not_there("/api/v1/models/{}/schema"),
+    "POST /api/v1/feedback": takes_only_ones_own("/api/v1/feedback"),
     "GET /api/v1/usage": counts_only_ones_own("/api/v1/usage"),
     "POST /api/predict": others_cannot_be_used("/api/predict"),
     "POST /api/v1/predict": others_cannot_be_used("/api/v1/predict"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,75 +11,15 @@ from msgspec import structs
 
 from control_plane.admission.limits.permit import Permit
 from control_plane.admission.principal import Principal
-from control_plane.contracts.compiler import CompiledContract
+from control_plane.choice import PredictCall
 from control_plane.errors import InvalidInput, TidegateError
-from control_plane.inference.lanes import Lanes, LaneSpec
+from control_plane.inference.lanes import Lanes
 from control_plane.inference.memory import MemoryBackend
 from control_plane.inference.pool import BackendPool
-from control_plane.pipeline import Pipeline, PredictCall, Prediction
-from control_plane.routing.catalog import Catalog, CatalogEntry
-from control_plane.routing.selection import Router
-from control_plane.types import Backing, InferenceRequest, Life, ModelRef, ModelSignature, Tensor
-
-Compile = Callable[..., CompiledContract]
-Predict = Callable[..., Awaitable[Prediction]]
-WIDE = {"required": ["x"], "properties": {"x": {"type": "number", "maximum": 1000}}}
-NARROW = {"required": ["x"], "properties": {"x": {"type": "number", "maximum": 10}}}
-
-
-def echo(request: InferenceRequest) -> dict[str, Tensor]:
-    return {"X": request.inputs[0]}
-
-
-class Deployment:
-    """Versions 1 (wide, stable), 2 (narrow, stable) and 3 (wide, retired) of one model.
-
-    Only version 1 is for anybody.
-    """
-
-    def __init__(self, compiled: Compile, gate: Any, caller: Principal) -> None:
-        self.gate = gate
-        self.caller = caller
-        self.contracts: dict[ModelRef, CompiledContract] = {}
-        for major, schema in enumerate((WIDE, NARROW, WIDE), start=1):
-            made = compiled(
-                version=f"v{major}.0.0", inputs=schema, units=major, deadline_ms=500,
-                anonymous=major == 1,
-            )  # fmt: skip
-            made = type(made)(
-                made.contract, made.ref, made.version, Backing("m", str(major)), None,
-                made.inputs, made.codec, made.answers,
-            )  # fmt: skip
-            self.contracts[made.ref] = made
-        self.backend = MemoryBackend({made.backing: echo for made in self.contracts.values()})
-        for backing in self.backend.models:
-            self.backend.signatures[backing] = ModelSignature((), (), 8)
-        lives = (Life.STABLE, Life.STABLE, Life.RETIRED)
-        entries = [CatalogEntry(ref, life) for ref, life in zip(self.contracts, lives, strict=True)]
-        self.pool = BackendPool([self.backend], interval_s=60, timeout_s=1)
-        specs = {
-            made.backing: LaneSpec(made.ref, made.codec, lambda _: [])
-            for made in self.contracts.values()
-        }
-        lanes = Lanes(specs, self.pool, slots=1, max_waiting=9, timeout_s=1, report=lambda *_: None)
-        self.lanes = lanes
-        self.pipeline = Pipeline(self.contracts, Router(Catalog(entries, None)), lanes, gate)
-
-    async def look(self) -> None:
-        await self.pool.look(self.pool.endpoints[0])
-        await self.lanes.settle()
-
-    async def predict(self, body: Any, **call: Any) -> Prediction:
-        principal = call.pop("principal", self.caller)
-        arrived = time.perf_counter()
-        return await self.pipeline.predict(PredictCall(body, arrived, principal, **call))
-
-
-@pytest.fixture
-async def deployment(compiled: Compile, gate: Any, caller: Principal) -> Deployment:
-    made = Deployment(compiled, gate, caller)
-    await made.look()
-    return made
+from control_plane.offer import Offer
+from control_plane.pipeline import Pipeline
+from control_plane.types import Backing, InferenceRequest, Tensor
+from tests.unit.core.deployment import Deployment, observer
 
 
 async def refused(deployment: Deployment, body: Any, **call: Any) -> TidegateError:
@@ -209,7 +148,7 @@ async def test_an_invalid_input_is_told_even_if_the_model_is_away(deployment: De
 async def test_a_deployment_without_models_cannot_serve(gate: Any) -> None:
     pool = BackendPool([MemoryBackend({})], interval_s=60, timeout_s=1)
     lanes = Lanes({}, pool, slots=1, max_waiting=1, timeout_s=1, report=lambda *_: None)
-    assert not Pipeline({}, Router(Catalog([], None)), lanes, gate).can_serve()
+    assert not Pipeline(Offer({}, None), lanes, gate, observer()).can_serve()
 
 
 GOOD = {"inputs": {"x": 5}}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -35,6 +36,18 @@ class EchoCodec:
 
 def echo(request: InferenceRequest) -> dict[str, Tensor]:
     return {"X": request.inputs[0]}
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Waits until a condition comes true."""
+
+    async def wait(condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():  # noqa: ASYNC110 (what is awaited tells nobody)
+                await asyncio.sleep(0.001)
+
+    return wait
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from control_plane.errors import ModelUnavailable
+from control_plane.inference.examination import LaneSpec
 from control_plane.inference.lane import CallReport
-from control_plane.inference.lanes import Lanes, LaneSpec
+from control_plane.inference.lanes import Lanes
 from control_plane.inference.memory import MemoryBackend
 from control_plane.inference.pool import BackendPool
 from control_plane.types import Backing, EncodedInput, ModelRef, ModelSignature, Version
@@ -97,7 +98,7 @@ async def test_a_version_whose_contract_disagrees_is_left_out(server: Server, co
     setting = Setting(codec, server(max_batch=1))
     await setting.look()
     assert not setting.lanes.is_ready(HOUSE)
-    assert setting.lanes.refused == {HOUSE: ["the model takes no batches"]}
+    assert setting.lanes.refused == {HOUSE: {"memory": ["the model takes no batches"]}}
     with pytest.raises(ModelUnavailable):
         setting.lanes.lane(HOUSE)
 

@@ -31,6 +31,11 @@ def rpc_error(code: grpc.StatusCode, text: str | None) -> grpc.aio.AioRpcError:
         (Code.UNAVAILABLE, "in model 'm', Exceeds maximum queue size", BackendBusy),
         (Code.UNAVAILABLE, "Request timeout expired", BackendTimeout),
         (Code.UNAVAILABLE, "the model is being unloaded", ModelNotLoaded),
+        (
+            Code.UNAVAILABLE,
+            "Request for unknown model: 'm' version 1 is not at ready state",
+            ModelNotLoaded,
+        ),
         (Code.UNAVAILABLE, "failed to connect to all addresses", BackendUnreachable),
         (Code.UNAVAILABLE, None, BackendUnreachable),
         (Code.UNAVAILABLE, "the budget of this model is spent", BackendFailed),
@@ -46,6 +51,30 @@ def test_a_status_of_triton_is_one_error(
     code: grpc.StatusCode, text: str | None, error: type[BackendError]
 ) -> None:
     assert type(triton._translate(rpc_error(code, text))) is error
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "error"),
+    [
+        (Code.INVALID_ARGUMENT, "load failed for model 'm': version 3 is", BackendFailed),
+        (Code.INTERNAL, "failed to load 'm', failed to poll", BackendFailed),
+        (Code.UNAVAILABLE, "explicit model load / unload is not allowed", BackendFailed),
+        (Code.UNAVAILABLE, "failed to connect to all addresses", BackendUnreachable),
+        (Code.DEADLINE_EXCEEDED, "Deadline Exceeded", BackendTimeout),
+    ],
+)
+def test_a_model_that_is_not_loaded_or_unloaded_is_a_failure_in_tritons_words(
+    code: grpc.StatusCode, text: str, error: type[BackendError]
+) -> None:
+    refusal = triton._refusal(rpc_error(code, text))
+    assert type(refusal) is error
+    assert str(refusal) == text
+
+
+def test_a_reason_is_bounded_and_never_empty() -> None:
+    long = rpc_error(Code.INTERNAL, "x" * 100_000)
+    assert len(str(triton._refusal(long))) == triton.MAX_REASON
+    assert str(triton._refusal(rpc_error(Code.INTERNAL, None))) == "INTERNAL"
 
 
 def test_a_request_carries_tensors_outputs_and_the_timeout_in_microseconds() -> None:

@@ -1,0 +1,218 @@
+"""Which version answers a request, and whether it takes it: route, seat, rights, validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from control_plane.admission.limits.permit import Permit
+from control_plane.admission.principal import Principal
+from control_plane.contracts.compiler import CompiledContract
+from control_plane.contracts.envelope import Envelope
+from control_plane.contracts.inputs import MAX_FAULTS
+from control_plane.errors import (
+    Fault,
+    Forbidden,
+    InvalidInput,
+    ModelUnavailable,
+    NotAvailable,
+    TidegateError,
+    Unauthenticated,
+)
+from control_plane.inference.lane import Lane, LaneName
+from control_plane.inference.lanes import Lanes
+from control_plane.offer import Offer
+from control_plane.rights import Rights
+from control_plane.routing.experiment import MAIN_LANE, Experiment, Seat
+from control_plane.routing.selection import Route
+from control_plane.routing.trials import Trials
+from control_plane.types import EncodedInput, Life, ModelRef
+
+_NO_HEADERS: Final[Mapping[bytes, bytes]] = {}
+
+
+class PredictCall(Struct, frozen=True):
+    """A prediction as a door received it.
+
+    Attributes:
+        body: The decoded body.
+        arrived: ``perf_counter()`` of arrival, seconds.
+        principal: Who calls.
+        model: Public name from the path.
+        selector: Model version, prefix or alias from the header.
+        timeout_ms: The client's own deadline.
+        routed: Told of the model and the version as soon as they are known.
+        admitted: Told of the permit as soon as there is one.
+        request_id: Minted by the server.
+        headers: Of the request, by which a rollout may tell subjects apart; names in lower case.
+    """
+
+    body: object
+    arrived: float
+    principal: Principal
+    model: str | None = None
+    selector: str | None = None
+    timeout_ms: int | None = None
+    routed: Callable[[str, str], None] | None = None
+    admitted: Callable[[Permit], None] | None = None
+    request_id: str = ""
+    headers: Mapping[bytes, bytes] = _NO_HEADERS
+
+
+class Choice(Struct, frozen=True):
+    """What answers a request.
+
+    Attributes:
+        route: What the request asked for.
+        contract: Of the version that answers.
+        inputs: Completed and valid under it.
+        item: The same as tensors.
+        lane: The queue to it.
+        seat: Of the request's subject in a rollout.
+    """
+
+    route: Route
+    contract: CompiledContract
+    inputs: dict[str, Any]
+    item: EncodedInput
+    lane: Lane
+    seat: Seat | None = None
+
+
+class Chooser:
+    """Chooses the version that answers."""
+
+    def __init__(self, offer: Offer, rights: Rights, lanes: Lanes, trials: Trials) -> None:
+        """Choose among what is offered.
+
+        Args:
+            offer: Contracts and routes.
+            rights: Who may use them.
+            lanes: Queues to what is ready.
+            trials: Told of candidates that could not answer.
+        """
+        self._offer = offer
+        self._rights = rights
+        self._lanes = lanes
+        self._trials = trials
+
+    def choose(self, call: PredictCall, envelope: Envelope) -> Choice:
+        """The version that answers, with inputs that it takes.
+
+        Raises:
+            TidegateError: Any error of routing, rights and validation, or MODEL_UNAVAILABLE.
+        """
+        route = self._route(call, envelope)
+        if route.experiment is None:
+            return self._taken(call, envelope, route, route.ref, MAIN_LANE)
+        return self._seated(call, envelope, route, route.experiment)
+
+    def _seated(
+        self, call: PredictCall, envelope: Envelope, route: Route, experiment: Experiment
+    ) -> Choice:
+        """The side of the request's subject; the stable version where the candidate cannot answer.
+
+        A candidate that is not there has failed. One whose contract does not take the request has
+        not: the contract in force is the stable version's.
+        """
+        seat = experiment.seat(_subject(experiment.rollout.sticky_by, call, envelope))
+        side, rest = seat.side, experiment.rest
+        if side.ref == rest.ref:
+            taken = self._taken(call, envelope, route, side.ref, side.lane)
+            return structs.replace(taken, seat=seat)
+        try:
+            taken = self._taken(call, envelope, route, side.ref, side.lane)
+            return structs.replace(taken, seat=seat)
+        except ModelUnavailable:
+            self._trials.failed(seat)
+        except (InvalidInput, Unauthenticated, Forbidden):
+            pass
+        taken = self._taken(call, envelope, route, rest.ref, rest.lane)
+        return structs.replace(taken, seat=structs.replace(seat, side=rest))
+
+    def _taken(
+        self, call: PredictCall, envelope: Envelope, route: Route, ref: ModelRef, lane: LaneName
+    ) -> Choice:
+        contract = self._offer.contracts[ref]
+        if call.routed is not None:
+            call.routed(ref.name, contract.version)
+        self._rights.check(call.principal, contract)
+        inputs = self._validate(envelope, contract)
+        item = contract.encode(inputs)
+        return Choice(route, contract, inputs, item, self._lanes.lane(contract.backing, lane))
+
+    def _route(self, call: PredictCall, envelope: Envelope) -> Route:
+        model = _same(call.model, envelope.model, "MODEL_CONFLICT", "model", "path")
+        selector = _same(
+            call.selector, envelope.selector, "VERSION_CONFLICT", "model version", "header"
+        )
+        try:
+            return self._offer.router.resolve(model, selector)
+        except TidegateError as error:
+            raise self._rights.told_to(call.principal, error, model) from None
+
+    def _validate(self, envelope: Envelope, contract: CompiledContract) -> dict[str, Any]:
+        """The completed inputs; every fault of inputs and options is told at once.
+
+        Raises:
+            InvalidInput: With the versions that accept the inputs, where there are any.
+            NotAvailable: If an option is asked for that is not offered.
+        """
+        inputs: Any = envelope.inputs
+        if envelope.faults or not contract.inputs.accepts(inputs):
+            of_inputs = contract.inputs.faults(inputs)
+            named = self._with_alternatives(of_inputs, contract.ref, inputs) if of_inputs else []
+            raise InvalidInput([*envelope.faults, *named][:MAX_FAULTS])
+        if envelope.explain:
+            raise NotAvailable("Explanations are not offered", details={"option": "explain"})
+        if envelope.background:
+            raise NotAvailable("Jobs are not offered", details={"option": "async"})
+        filled: dict[str, Any] = contract.inputs.filled(inputs)
+        return filled
+
+    def _with_alternatives(
+        self, faults: Sequence[Fault], ref: ModelRef, inputs: object
+    ) -> list[Fault]:
+        """Name the versions of the same model that would take the inputs as they are."""
+        model = self._offer.router.model(ref.name)
+        able = [
+            str(version)
+            for version in model.versions
+            if version != ref.version
+            and model.lives[version] is not Life.RETIRED
+            and (other := self._offer.contracts.get(ModelRef(ref.name, version))) is not None
+            and other.inputs.accepts(inputs)
+        ]
+        return [structs.replace(fault, accepted_by=able) if able else fault for fault in faults]
+
+
+def _subject(sticky_by: str, call: PredictCall, envelope: Envelope) -> str:
+    """What a rollout tells apart: who has no such header or field goes by key, or by address."""
+    kind, _, name = sticky_by.partition(":")
+    if kind == "tenant":
+        return call.principal.subject
+    if kind == "header":
+        value = call.headers.get(name.lower().encode())
+        if value:
+            return f"header:{value.decode('latin-1')}"
+    if kind == "field" and isinstance(envelope.inputs, dict) and name in envelope.inputs:
+        return f"field:{msgspec.json.encode(envelope.inputs[name]).decode()}"
+    return call.principal.client
+
+
+def _same(outer: str | None, inner: str | None, code: str, what: str, place: str) -> str | None:
+    """What two places agree on.
+
+    Raises:
+        TidegateError: If they do not.
+    """
+    if outer is not None and inner is not None and outer != inner:
+        raise TidegateError(
+            f"The {place} and the body name different {what}s",
+            code=code,
+            details={place: outer[:64], "body": inner[:64]},
+        )
+    return outer if outer is not None else inner
