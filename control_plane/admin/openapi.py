@@ -63,7 +63,7 @@ def document(routes: Iterable[BaseRoute]) -> Schema:
         "info": {
             "title": "Tidegate operators' API",
             "version": __version__,
-            "description": "Tenants, tiers, keys and what was changed of them.",
+            "description": "Tenants, tiers, keys, models, rollouts and what was changed of them.",
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"header": []}],

@@ -11,6 +11,10 @@ from control_plane.admission.usage.customers import Customers
 from control_plane.admission.usage.export import UsageExport
 from control_plane.admission.usage.reading import Usage
 from control_plane.records.audit import AuditLog
+from control_plane.routing.feedback.accuracy import Accuracies
+from control_plane.routing.store import ModelStore
+from control_plane.versions.insight import Insights
+from control_plane.versions.keeper import VersionKeeper
 
 
 class AdminServices(Struct, frozen=True):
@@ -25,6 +29,10 @@ class AdminServices(Struct, frozen=True):
         exports: The same with what it costs.
         identity: Finds out who calls.
         key_pepper: Secret of the keyed hashes of API keys.
+        models: Models, and rollouts that have ended.
+        versions: The same with contracts and Tritons.
+        insights: What was counted of rollouts.
+        accuracies: How right versions were.
     """
 
     store: Store
@@ -35,6 +43,10 @@ class AdminServices(Struct, frozen=True):
     exports: UsageExport
     identity: Identity
     key_pepper: str
+    models: ModelStore
+    versions: VersionKeeper
+    insights: Insights
+    accuracies: Accuracies
 
     def __repr__(self) -> str:
         return "AdminServices(…)"

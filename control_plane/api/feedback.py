@@ -16,6 +16,8 @@ from control_plane.services import Services
 from control_plane.web import body
 
 MAX_BODY_BYTES: Final = 4096
+_PLAIN: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+"""A text without control characters."""
 
 
 class FeedbackBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +31,7 @@ class FeedbackBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ),
     ]
     label: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=256)] | UnsetType,
+        Annotated[str, Meta(min_length=1, max_length=256, pattern=_PLAIN)] | UnsetType,
         Meta(description="The label that would have been right, one of the model's"),
     ] = UNSET
     score: Annotated[

@@ -68,6 +68,7 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
         visible: The versions that the caller may use.
     """
     _, views = msgspec.json.schema_components(_VIEWS, ref_template=REF)
+    views["FeedbackBody"]["oneOf"] = [{"required": ["label"]}, {"required": ["score"]}]
     schemas: Schema = {**views, "Error": error_schema(), "Problem": problem_schema()}
     paths: Schema = fixed_paths()
     models = pipeline.offer.router.catalog.models.values()

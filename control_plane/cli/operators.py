@@ -25,6 +25,18 @@ NEXT: Final = "x-next-cursor"
 Record = dict[str, Any]
 
 
+class Refused(click.ClickException):
+    """What the API refused; breaks of a contract stand in lines of their own.
+
+    Attributes:
+        code: Of the catalogue of errors.
+    """
+
+    def __init__(self, told: Record) -> None:
+        super().__init__(_reason(told))
+        self.code: str = told["error"]["code"]
+
+
 class Api:
     """A client of the operators' API; whatever fails is one line and exit status 1."""
 
@@ -58,15 +70,16 @@ class Api:
             revision: Of the resource, if only that one is meant.
 
         Raises:
-            click.ClickException: If there is no answer, or it is an error.
+            click.ClickException: If there is no answer.
+            Refused: If it is an error.
         """
         headers = {} if revision is None else {"if-match": f'"{revision}"'}
         answer = self._send(method, path, json=body, params=query, headers=headers)
         return None if answer.status_code == httpx.codes.NO_CONTENT else _told(answer, self._url)
 
-    def pages(self, *path: str) -> Iterator[Record]:
+    def pages(self, *path: str, query: Mapping[str, str] | None = None) -> Iterator[Record]:
         """Every item of a list."""
-        query = {"limit": str(PAGE)}
+        query = {**(query or {}), "limit": str(PAGE)}
         while True:
             page = self.call("GET", *path, query=query)
             yield from page["items"]
@@ -94,26 +107,43 @@ class Api:
             ) from error
         if answer.is_success:
             return answer
-        raise click.ClickException(_reason(_told(answer, self._url)))
+        raise Refused(_told(answer, self._url))
+
+
+def operators_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options ``--url`` and ``--data-dir``, for :func:`operators_api`."""
+    url = click.option(
+        "--url", metavar="URL", help=f"Address of the operators' API [env: {ADMIN_URL}]."
+    )
+    data_dir = click.option(
+        "--data-dir", type=FOLDER, default=Path(".tidegate"), show_default=True,
+        help="Data directory of a `tidegate up`, for its address and key.",
+    )  # fmt: skip
+    return url(data_dir(command))
 
 
 def connected(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command its ``api``, from options, the environment or a data directory."""
 
-    @click.option("--url", metavar="URL", help=f"Address of the operators' API [env: {ADMIN_URL}].")
-    @click.option(
-        "--data-dir", type=FOLDER, default=Path(".tidegate"), show_default=True,
-        help="Data directory of a `tidegate up`, for its address and key.",
-    )  # fmt: skip
+    @operators_options
     @wraps(command)
     def with_api(url: str | None, data_dir: Path, **arguments: Any) -> None:
-        command(api=_api(url or os.environ.get(ADMIN_URL), data_dir), **arguments)
+        command(api=operators_api(url, data_dir), **arguments)
 
     return with_api
 
 
-def _api(url: str | None, data_dir: Path) -> Api:
-    """A client; the key of a data directory is sent to that directory's server only."""
+def operators_api(url: str | None, data_dir: Path) -> Api:
+    """A client; the key of a data directory is sent to that directory's server only.
+
+    Args:
+        url: Address; None for that of the environment, else of the data directory.
+        data_dir: Of a ``tidegate up``.
+
+    Raises:
+        click.ClickException: If there is no address, or no key for it.
+    """
+    url = url or os.environ.get(ADMIN_URL)
     key = os.environ.get(ADMIN_KEY, "").strip()
     if not key.isascii() or not key.isprintable():
         raise click.ClickException(f"{ADMIN_KEY} is no API key")
@@ -153,6 +183,11 @@ def _reason(told: Record) -> str:
     error = told["error"]
     is_fault = error["code"] == "INVALID_INPUT"
     faults = error.get("errors", [error["details"]] if is_fault else [])
-    listed = "; ".join(f"{fault['field']}: {fault['issue']}" for fault in faults)
+    parts = [f"{fault['field']}: {fault['issue']}" for fault in faults]
+    parts += error["details"].get("reasons", [])
+    listed = "; ".join(parts)
     message = f"{error['message']}: {listed}" if listed else error["message"]
-    return f"{error['code']}: {message} ({error['request_id']})"
+    lines = [f"{error['code']}: {message} ({error['request_id']})"]
+    breaks = error["details"].get("changes", [])
+    lines += [f"  {change['where'] or '/'}: {change['what']}" for change in breaks]
+    return "\n".join(lines)

@@ -11,20 +11,25 @@ import click
 
 
 def rows(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Print a table with a line a record.
+    """Print a table; see :func:`table`."""
+    click.echo(table(records, columns))
+
+
+def table(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    """A table with a line a record.
 
     Args:
-        records: What to print.
+        records: What to show.
         columns: Heading by path of the field: ``limits.burst``.
     """
     cells = [tuple(columns.values())]
     cells += [tuple(shown(path, at(record, path)) for path in columns) for record in records]
-    _aligned(cells)
+    return _aligned(cells)
 
 
 def fields(record: Mapping[str, Any]) -> None:
     """Print a record, a line a field; those of objects in it by their path."""
-    _aligned([(path, shown(path, value)) for path, value in _flat(record)])
+    click.echo(_aligned([(path, shown(path, value)) for path, value in _flat(record)]))
 
 
 def document(value: Any) -> None:
@@ -49,10 +54,15 @@ def shown(path: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return " ".join(map(str, value))
+        return _printable(" ".join(map(str, value)))
     if path.endswith(("_at", "_until")):
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return "".join(sign if sign.isprintable() else "�" for sign in str(value))
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -63,8 +73,9 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield prefix + name, value
 
 
-def _aligned(cells: list[tuple[str, ...]]) -> None:
+def _aligned(cells: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(padded).rstrip())
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )

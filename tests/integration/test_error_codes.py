@@ -223,7 +223,9 @@ async def test_codes_that_no_deployment_answers_yet(stack: Stack, lab_triton: Tr
             gone = VersionState(life=Life.RETIRED, since=1)
             state = ModelState(name="picky", versions={"v1.0.0": gone})
             pipeline.offer.follow({"picky": state})
-            answer = await client.post("/api/v1/models/picky/predict", **request)
+            chosen = {"x-model-version": "v1.0.0"}
+            path = "/api/v1/models/picky/predict"
+            answer = await client.post(path, headers=chosen, **request)
             check("MODEL_VERSION_RETIRED", answer, problem=False)
             pipeline.offer.router = "broken at 10.1.2.3 in /opt/secret/model.py"
             for path in ("/api/v1/models/picky/predict", "/api/v2/models/picky/predict"):

@@ -15,6 +15,8 @@ import redis.asyncio as redis
 from control_plane.admission.identity.apikeys import mint
 from tests.integration.admission.conftest import counter_process, free_port
 from tests.integration.local.processes import eventually, role_process
+from tests.integration.rollouts.house import House
+from tests.stack import started_triton, variables
 
 TIMEOUT_S = 60.0
 SETTINGS = {
@@ -58,16 +60,23 @@ class Door:
 
 
 @contextlib.contextmanager
-def admin_process(records_url: str, folder: Path) -> Iterator[Door]:
-    """`tidegate process admin` on a free port."""
+def admin_process(records_url: str, folder: Path, **settings: str) -> Iterator[Door]:
+    """`tidegate process admin` on a free port.
+
+    Args:
+        records_url: Its system of record.
+        folder: Takes its log.
+        settings: Further ones: ``triton_urls``.
+    """
     key, _ = mint()
-    settings = {
+    environment = {
         **SETTINGS,
         "TIDEGATE_REDIS_URL": records_url,
         "TIDEGATE_BOOTSTRAP_ADMIN_KEY": key,
+        **variables(**settings),
     }
     log = folder / "admin.log"
-    with role_process("admin", settings, log) as url:
+    with role_process("admin", environment, log) as url:
         yield Door(url, records_url, key, log)
 
 
@@ -112,6 +121,76 @@ def tier(door: Door, root: httpx.Client) -> str:
     limits = {"requests": 10, "burst": 5, "concurrency": 2, "month_units": 1000}
     assert root.post("/tiers", json={"name": name, "limits": limits}).status_code == 201
     return name
+
+
+class Workshop:
+    """An admin process with a Triton and a model repository that tests add versions to.
+
+    Attributes:
+        door: The admin process.
+        house: The repository.
+        triton: gRPC address of the Triton.
+        root: An operator who may do everything.
+    """
+
+    def __init__(self, door: Door, house: House, triton: str, root: httpx.Client) -> None:
+        self.door = door
+        self.house = house
+        self.triton = triton
+        self.root = root
+
+    def model(self, **later: dict[str, Any]) -> str:
+        """A model of its own with a stable version v1.0.0 that is ready.
+
+        Args:
+            later: Further versions (``v1_1_0``) and how they behave; those that can be are ready.
+        """
+        name = self.door.name()
+        self.house.put("v1.0.0", model=name, status="stable")
+        for version, behaviour in later.items():
+            self.house.put(version.replace("_", "."), model=name, **behaviour)
+        found = self.root.post("/models/refresh")
+        assert found.status_code == 200, found.text
+        for version in ["v1.0.0", *(text.replace("_", ".") for text in later)]:
+            self.settled(name, version)
+        return name
+
+    def settled(self, model: str, version: str) -> str:
+        """How a version stands on the Triton once that has made up its mind."""
+
+        def situation() -> str | None:
+            (server,) = self.version(model, version)["servers"]
+            state: str = server["state"]
+            return state if state in {"ready", "refused", "failed"} else None
+
+        return eventually(situation, self.door.log.read_text)
+
+    def version(self, model: str, version: str) -> dict[str, Any]:
+        """A version as the operators' API shows it."""
+        shown = self.root.get(f"/models/{model}").json()["versions"]
+        (found,) = [each for each in shown if each["version"] == version]
+        return dict(found)
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """Tests share it, so each takes models of its own."""
+    house = House(tmp_path_factory.mktemp("workshop"))
+    house.put("v1.0.0", model="first", status="stable")
+    folder, port = tmp_path_factory.mktemp("workshop-data"), free_port()
+    with (
+        started_triton(folder / "triton", house.repository) as triton,
+        counter_process("valkey", folder, port),
+        admin_process(
+            f"redis://127.0.0.1:{port}/0",
+            folder,
+            triton_urls=triton.grpc,
+            model_repository=str(house.repository),
+            health_interval_s="0.1",
+        ) as started,
+        started.client(started.root_key) as root,
+    ):
+        yield Workshop(started, house, triton.grpc, root)
 
 
 MintKey = Callable[..., dict[str, Any]]

@@ -11,7 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from control_plane.cli import main
-from tests.integration.admin.conftest import Door
+from tests.integration.admin.conftest import Workshop
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "operators.md"
 
@@ -22,13 +22,20 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def test_the_commands_of_the_page_work(door: Door, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_work(workshop: Workshop, tmp_path: Path) -> None:
+    door = workshop.door
+    for version, status in (("v1.0.0", "stable"), ("v2.3.1", "stable"), ("v3.0.0", "experimental"),
+                            ("v3.1.0", "experimental")):  # fmt: skip
+        workshop.house.put(version, model="sentiment", status=status)
+    workshop.root.post("/models/refresh")
+    workshop.settled("sentiment", "v3.1.0")
     environment = {"TIDEGATE_ADMIN_URL": door.url, "TIDEGATE_ADMIN_KEY": door.root_key}
     acme = f"{door.name()}-acme"
-    key = ""
+    key = rollout = ""
     assert commands()
     for line in commands():
         command = line.replace("acme", acme).replace("KEY_ID", key)
+        command = command.replace("ROLLOUT_ID", rollout)
         if command.startswith("curl "):
             run = subprocess.run(
                 ["bash", "-c", command], env=environment, capture_output=True, check=False,
@@ -44,3 +51,7 @@ def test_the_commands_of_the_page_work(door: Door, tmp_path: Path) -> None:
         if argv[:2] == ["keys", "list"] and not key:
             shown = CliRunner().invoke(main, [*argv, "--json"], env=environment)
             key = json.loads(shown.stdout)[0]["id"]
+        if argv[:2] == ["rollouts", "start"]:
+            shown = CliRunner().invoke(main, ["rollouts", "status", argv[2], "--json"],
+                                       env=environment)  # fmt: skip
+            rollout = json.loads(shown.stdout)["rollout"]["id"]

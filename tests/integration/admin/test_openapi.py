@@ -9,7 +9,8 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.integration.admin.conftest import Door, MintKey
+from tests.contract import golden
+from tests.integration.admin.conftest import Door, MintKey, Workshop
 from tests.integration.admin.test_scopes import CASES
 
 Document = dict[str, Any]
@@ -35,6 +36,11 @@ def test_every_route_is_in_it_with_its_scope(document: Document) -> None:
         for method, operation in methods.items()
     }
     assert told == {route: f"Scope: `admin:{case.scope}`" for route, case in CASES.items()}
+
+
+def test_it_is_what_the_golden_file_says(document: Document) -> None:
+    shown = {**document, "info": {**document["info"], "version": "any"}}
+    golden.check("operators_openapi", shown)
 
 
 def test_operation_ids_are_unique(document: Document) -> None:
@@ -71,11 +77,47 @@ def test_answers_are_as_it_says(
     }
     for (method, template), (path, body) in requests.items():
         answer = root.request(method, path, json=body)
-        operation = document["paths"][f"/admin/v1{template}"][method]
-        told = operation["responses"][str(answer.status_code)]["content"]["application/json"]
-        schema = {**told["schema"], "components": document["components"]}
-        assert jsonschema_rs.Draft202012Validator(schema).is_valid(answer.json()), template
+        operation = check(document, method, template, answer)
         missing = root.request(method, path + "?nothing=1", json=body)
         assert str(missing.status_code) in operation["responses"]
         error = {"$ref": "#/components/schemas/Error", "components": document["components"]}
         assert jsonschema_rs.Draft202012Validator(error).is_valid(missing.json())
+
+
+def check(document: Document, method: str, template: str, answer: httpx.Response) -> Document:
+    """The operation of a path, whose schema an answer has to fit."""
+    operation: Document = document["paths"][f"/admin/v1{template}"][method]
+    told = operation["responses"][str(answer.status_code)]["content"]["application/json"]
+    schema = {**told["schema"], "components": document["components"]}
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    assert validator.is_valid(answer.json()), (template, answer.text)
+    return operation
+
+
+def test_answers_about_models_are_as_it_says(document: Document, workshop: Workshop) -> None:
+    model = workshop.model(v1_1_0={}, v2_0_0={"fails": 1.0})
+    root, of = workshop.root, f"/models/{model}"
+    shadowed = [{"version": "v1.1.0", "weight": 5, "shadow": 10}]
+    started = root.post(f"{of}/rollout", json={"candidates": shadowed})
+    rollout = f"/rollouts/{started.json()['id']}"
+    check(document, "post", "/models/{model}/rollout", started)
+    requests: dict[tuple[str, str], tuple[str, Any]] = {
+        ("get", "/models"): ("/models", None),
+        ("get", "/models/{model}"): (of, None),
+        ("get", "/models/{model}/diff"): (f"{of}/diff?from=v1.0.0&to=v1.1.0", None),
+        ("post", "/models/refresh"): ("/models/refresh", None),
+        ("put", "/models/{model}/aliases/{alias}"): (f"{of}/aliases/a", {"version": "v1.0.0"}),
+        ("get", "/models/{model}/rollout"): (f"{of}/rollout", None),
+        ("patch", "/models/{model}/rollout"): (f"{of}/rollout", {"weights": {"v1.1.0": 6}}),
+        ("get", "/rollouts/{rollout}"): (rollout, None),
+        ("get", "/rollouts/{rollout}/shadow/{version}"): (f"{rollout}/shadow/v1.1.0", None),
+        ("get", "/rollouts/{rollout}/shadow/{version}/differences"): (
+            f"{rollout}/shadow/v1.1.0/differences", None,
+        ),
+        ("post", "/models/{model}/rollout/promote"): (f"{of}/rollout/promote", {}),
+        ("post", "/rollouts/{rollout}/undo"): (f"{rollout}/undo", None),
+        ("get", "/rollouts"): (f"/rollouts?model={model}", None),
+    }  # fmt: skip
+    for (method, template), (path, body) in requests.items():
+        answer = root.request(method, path, json=body)
+        check(document, method, template, answer)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from control_plane.admin_app import create_admin_app
 from control_plane.settings import load_settings
 from control_plane.telemetry.admission_metrics import AdmissionMetrics
+from control_plane.telemetry.rollout_metrics import RolloutMetrics
 from tests.integration.admin.conftest import SETTINGS, Door, MintKey
 from tests.integration.local.processes import eventually
 
@@ -60,6 +61,51 @@ CASES: dict[Route, Case] = {
     ("GET", "/admin/v1/blocks/{block}"): Case("blocks:read", "/blocks/none"),
     ("DELETE", "/admin/v1/blocks/{block}"): Case("blocks:write", "/blocks/none"),
     ("GET", "/admin/v1/audit"): Case("audit:read", "/audit"),
+    ("GET", "/admin/v1/models"): Case("models:read", "/models"),
+    ("POST", "/admin/v1/models/refresh"): Case("models:write", "/models/refresh"),
+    ("GET", "/admin/v1/models/{model}"): Case("models:read", "/models/none"),
+    ("GET", "/admin/v1/models/{model}/diff"): Case("models:read", "/models/none/diff"),
+    **{
+        ("POST", f"/admin/v1/models/{{model}}/versions/{{version}}/{action}"): Case(
+            "models:write", f"/models/none/versions/v1.0.0/{action}", body
+        )
+        for action, body in {
+            "promote": {},
+            "deprecate": {"sunset_at": 253_402_300_799},
+            "retire": None,
+            "revive": None,
+            "load": None,
+            "unload": None,
+        }.items()
+    },
+    ("PUT", "/admin/v1/models/{model}/aliases/{alias}"): Case(
+        "models:write", "/models/none/aliases/a", {"version": "v1.0.0"}
+    ),
+    ("DELETE", "/admin/v1/models/{model}/aliases/{alias}"): Case(
+        "models:write", "/models/none/aliases/a"
+    ),
+    ("GET", "/admin/v1/models/{model}/rollout"): Case("rollouts:read", "/models/none/rollout"),
+    ("POST", "/admin/v1/models/{model}/rollout"): Case(
+        "rollouts:write", "/models/none/rollout", {"candidates": [{"version": "v1.0.0"}]}
+    ),
+    ("PATCH", "/admin/v1/models/{model}/rollout"): Case(
+        "rollouts:write", "/models/none/rollout", {}
+    ),
+    **{
+        ("POST", f"/admin/v1/models/{{model}}/rollout/{action}"): Case(
+            "rollouts:write", f"/models/none/rollout/{action}", body
+        )
+        for action, body in {"pause": None, "resume": None, "promote": {}, "abort": {}}.items()
+    },
+    ("GET", "/admin/v1/rollouts"): Case("rollouts:read", "/rollouts?model=none"),
+    ("GET", "/admin/v1/rollouts/{rollout}"): Case("rollouts:read", "/rollouts/none"),
+    ("POST", "/admin/v1/rollouts/{rollout}/undo"): Case("rollouts:write", "/rollouts/none/undo"),
+    ("GET", "/admin/v1/rollouts/{rollout}/shadow/{version}"): Case(
+        "rollouts:read", "/rollouts/none/shadow/v1.0.0"
+    ),
+    ("GET", "/admin/v1/rollouts/{rollout}/shadow/{version}/differences"): Case(
+        "rollouts:read", "/rollouts/none/shadow/v1.0.0/differences"
+    ),
 }
 SCOPES = sorted({case.scope for case in CASES.values()})
 
@@ -74,7 +120,10 @@ def routes() -> set[Route]:
         }
     )
     app: Any = create_admin_app(
-        settings, metrics=AdmissionMetrics(CollectorRegistry()), access_log=None
+        settings,
+        metrics=AdmissionMetrics(CollectorRegistry()),
+        rollouts_counted=RolloutMetrics(CollectorRegistry()),
+        access_log=None,
     ).app
     return {
         (str(method), route.path_format)
