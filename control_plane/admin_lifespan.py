@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-import httpx
 import redis.asyncio as redis
 from msgspec import Struct
 from redis.asyncio.retry import Retry
@@ -20,8 +19,8 @@ from control_plane.admission.abuse.judge import Judge, Round
 from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity.address import Addresses
 from control_plane.admission.identity.directory import Directory
+from control_plane.admission.identity.grants import NoIssuers
 from control_plane.admission.identity.identity import Hooks, Identity
-from control_plane.admission.identity.tokens import Tokens
 from control_plane.admission.limits.ledger import Ledger
 from control_plane.admission.limits.link import Link
 from control_plane.admission.limits.offences import BadCredentials
@@ -116,7 +115,6 @@ async def _open_identity(
     opened: AsyncExitStack, settings: Settings, records: redis.Redis, store: Store
 ) -> Identity:
     """Access tokens open nothing here, so that no provider is known and none is asked."""
-    http = await opened.enter_async_context(httpx.AsyncClient())
     link = Link(settings.limits_redis_url or settings.redis_url)
     opened.callback(link.close)
     bad = BadCredentials(Ledger(link))
@@ -126,7 +124,7 @@ async def _open_identity(
     opened.push_async_callback(directory.close)
     return Identity(
         directory,
-        Tokens((), http),
+        NoIssuers(),
         Addresses(settings.trusted_proxies),
         Hooks(store.provision, lambda network, _: bad.note(network), bad.slowed),
         key_pepper=settings.key_pepper,

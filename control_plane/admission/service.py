@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from typing import Final
 
-import httpx
 import redis.asyncio as redis
 from msgspec import Struct
 
@@ -18,8 +18,8 @@ from control_plane.admission.abuse.watch import Watch
 from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity.address import Addresses
 from control_plane.admission.identity.directory import Directory
+from control_plane.admission.identity.grants import NoIssuers, Verifier
 from control_plane.admission.identity.identity import Hooks, Identity
-from control_plane.admission.identity.tokens import Tokens
 from control_plane.admission.limits.gate import Gate
 from control_plane.admission.limits.ledger import Ledger
 from control_plane.admission.limits.link import Link
@@ -27,6 +27,7 @@ from control_plane.admission.limits.offences import BadCredentials
 from control_plane.admission.limits.replicas import Replicas
 from control_plane.admission.usage.reading import Usage
 from control_plane.errors import AdmissionUnavailable
+from control_plane.issuers import OidcIssuer
 from control_plane.settings import Settings
 from control_plane.tasks import end
 
@@ -81,12 +82,10 @@ async def open_admission(
         _beside(opened, replicas.follow())
         watch = Watch()
         _beside(opened, Reporter(watch, Sightings(limits)).run())
-        http = await opened.enter_async_context(httpx.AsyncClient())
         directory = Directory(records)
         await directory.start()
         opened.push_async_callback(directory.close)
-        tokens = Tokens(settings.oidc_issuers, http)
-        opened.push_async_callback(tokens.close)
+        tokens = await _open_verifier(opened, settings.oidc_issuers)
         store = Store(records)
         _beside(opened, seed(store))
         bad = BadCredentials(ledger)
@@ -115,6 +114,15 @@ async def open_admission(
             usage=Usage(limits),
             counters=limits,
         )
+
+
+async def _open_verifier(opened: AsyncExitStack, issuers: Sequence[OidcIssuer]) -> Verifier:
+    """Load what verifies tokens where there is an issuer of any: 10 MiB in every process."""
+    if not issuers:
+        return NoIssuers()
+    tokens = import_module("control_plane.admission.identity.tokens")
+    verifier: Verifier = await opened.enter_async_context(tokens.open_tokens(issuers))
+    return verifier
 
 
 async def seed(store: Store) -> None:

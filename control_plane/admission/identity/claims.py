@@ -22,10 +22,9 @@ from joserfc.errors import ClaimError, ExpiredTokenError, MissingClaimError
 from msgspec import Struct
 
 from control_plane.admission.accounts.shapes import OPERATORS, TENANT_ID, Scope
-from control_plane.errors import Unauthenticated
+from control_plane.admission.identity.grants import MAX_TOKEN, Grant, refused
 from control_plane.issuers import OidcIssuer
 
-MAX_TOKEN: Final = 8192
 LEEWAY_S: Final = 30
 _MAX_SCOPES: Final = 64
 _MAX_KID: Final = 256
@@ -45,33 +44,6 @@ class Unverified(Struct, frozen=True):
 
     header: dict[str, Any]
     claims: dict[str, Any]
-
-
-class Grant(Struct, frozen=True):
-    """What a valid token stands for.
-
-    Attributes:
-        tenant: Id of the tenant.
-        tier: Tier of the tenant if it is not known yet; None if nothing names one.
-        client: ``j:`` and a digest of issuer and subject.
-        scopes: What it may do.
-        expires_at: Epoch second after which it is not taken, the leeway included.
-    """
-
-    tenant: str
-    tier: str | None
-    client: str
-    scopes: tuple[str, ...]
-    expires_at: float
-
-
-def refused(reason: str) -> Unauthenticated:
-    """The error of a token that is not taken.
-
-    Args:
-        reason: Ends the sentence "The access token …".
-    """
-    return Unauthenticated(f"The access token {reason}", error="invalid_token")
 
 
 def read(token: str) -> Unverified:

@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from control_plane.admission.identity.address import Addresses, is_within
 from control_plane.admission.identity.directory import Directory
+from control_plane.admission.identity.grants import Verifier
 from control_plane.admission.identity.resolver import Provision, Resolved, Resolver
-from control_plane.admission.identity.tokens import Tokens
 from control_plane.admission.principal import Principal
 from control_plane.admission.recent import Recent
 from control_plane.errors import InvalidParameter, TidegateError, Unauthenticated
@@ -57,7 +57,7 @@ class Identity:
     def __init__(
         self,
         directory: Directory,
-        tokens: Tokens,
+        tokens: Verifier,
         addresses: Addresses,
         hooks: Hooks,
         *,

@@ -13,9 +13,8 @@ from msgspec import Struct
 from control_plane.admission.accounts.shapes import ANONYMOUS, OPERATORS, ApiKey, Limits, Tenant
 from control_plane.admission.identity import apikeys
 from control_plane.admission.identity.address import Client, is_within
-from control_plane.admission.identity.claims import MAX_TOKEN, Grant
 from control_plane.admission.identity.directory import Directory
-from control_plane.admission.identity.tokens import Tokens
+from control_plane.admission.identity.grants import MAX_TOKEN, Grant, Verifier
 from control_plane.admission.principal import Principal
 from control_plane.errors import AdmissionUnavailable, Forbidden, Unauthenticated
 
@@ -48,7 +47,7 @@ class Resolver:
     def __init__(
         self,
         directory: Directory,
-        tokens: Tokens,
+        tokens: Verifier,
         provision: Provision,
         *,
         key_pepper: str,

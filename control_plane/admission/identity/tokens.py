@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import httpx
@@ -15,14 +16,8 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import Key
 from msgspec import Struct
 
-from control_plane.admission.identity.claims import (
-    MAX_TOKEN,
-    Grant,
-    check_claims,
-    check_header,
-    read,
-    refused,
-)
+from control_plane.admission.identity.claims import check_claims, check_header, read
+from control_plane.admission.identity.grants import MAX_TOKEN, Verified, refused
 from control_plane.admission.identity.oidc import COOLDOWN_S, Provider
 from control_plane.admission.recent import Recent
 from control_plane.issuers import OidcIssuer
@@ -32,18 +27,6 @@ _REMEMBERED: Final = 10_000
 
 # An operator who names EdDSA means it; the warning is about the name (RFC 9864).
 warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
-
-
-class Verified(Struct, frozen=True):
-    """A token that was found valid.
-
-    Attributes:
-        grant: What it stands for.
-        good_until: Epoch second after which it has to be verified again.
-    """
-
-    grant: Grant
-    good_until: float
 
 
 class _Issuer(Struct, frozen=True, eq=False):
@@ -123,6 +106,17 @@ class Tokens:
     def _withdrawn(self) -> None:
         self.epoch += 1
         self._verified.clear()
+
+
+@asynccontextmanager
+async def open_tokens(issuers: Sequence[OidcIssuer]) -> AsyncIterator[Tokens]:
+    """Tokens of some providers, whose documents are fetched over a client of their own."""
+    async with httpx.AsyncClient() as http:
+        tokens = Tokens(issuers, http)
+        try:
+            yield tokens
+        finally:
+            await tokens.close()
 
 
 def _registry(rules: OidcIssuer) -> jws.JWSRegistry:
