@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint bench docs lock clean
+.PHONY: help install up test lint bench judge docs lock clean
 
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -26,6 +26,9 @@ lint: .venv/.dev ## Run ruff, mypy and import-linter
 
 bench: .venv/.dev ## Measure against Triton alone and a plain gateway; writes docs/benchmarks
 	@$(BIN)/python -m loadtests.bench $(ARGS)
+
+judge: .venv/.dev ## Simulate the judge of rollouts; writes docs/benchmarks/judge.md
+	@$(BIN)/python -m loadtests.judge $(ARGS)
 
 docs: .venv/.dev ## Write the generated pages of docs/
 	@$(BIN)/python docs/generate.py

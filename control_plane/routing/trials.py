@@ -17,7 +17,7 @@ from control_plane.routing.judge.fields import Side
 from control_plane.routing.judge.tally import Drained, Tally
 
 MAX_FIELDS: Final = 20_000
-"""Counts of one arm: 64 groups of some 190 latencies and 50 labels, were all of them seen."""
+"""Counts of one arm: 64 groups of some 220 latencies and 50 labels, were all of them seen."""
 MAX_FAILING: Final = 10_000
 """Failing subjects of an arm: a verdict needs a few dozen."""
 

@@ -19,7 +19,7 @@ from control_plane.sealing import Sealer
 
 Number = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[
-    float | None, Meta(description="Upper end of a bucket, 9 % wide; null without answers")
+    float | None, Meta(description="Upper end of a bucket, 8 % wide; null without answers")
 ]
 
 

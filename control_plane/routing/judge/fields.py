@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from hashlib import blake2b
 from typing import Final
 
 GROUPS: Final = 64
@@ -47,17 +46,6 @@ class Count(StrEnum):
     SCORE = "score"
     COMPARED = "compared"
     AGREED = "agreed"
-
-
-def group_of(rollout: str, subject: str) -> int:
-    """The group of a subject, 0 to 63, independent of the side that it was assigned to.
-
-    Args:
-        rollout: Identifier of the rollout.
-        subject: Whom the rollout sticks to.
-    """
-    text = f"{rollout}\n{subject}".encode()
-    return blake2b(text, digest_size=1, person=b"judge-group").digest()[0] % GROUPS
 
 
 def bucket_of(latency_s: float) -> int:

@@ -52,7 +52,7 @@ class Tally:
 
         Args:
             side: The side that answered.
-            group: The subject's group, ``group_of``.
+            group: The subject's group, 0 to 63.
             latency_s: Time to the answer, seconds.
             label: What was predicted; None where a prediction has no label.
         """
@@ -68,7 +68,7 @@ class Tally:
 
         Args:
             side: The side that failed.
-            group: The subject's group, ``group_of``.
+            group: The subject's group, 0 to 63.
             subject: A pseudonym of the subject, a keyed hash for example: it is written as it is.
         """
         self._add((side, group, Count.REQUESTS, None))
@@ -82,7 +82,7 @@ class Tally:
 
         Args:
             side: The side that had predicted.
-            group: The subject's group, ``group_of``.
+            group: The subject's group, 0 to 63.
             score: 0 (wrong) to 1 (right).
 
         Raises:
@@ -97,7 +97,7 @@ class Tally:
         """Count a request whose answer in shadow was held against the one that was given.
 
         Args:
-            group: The subject's group, ``group_of``.
+            group: The subject's group, 0 to 63.
             agreed: Whether both say the same.
         """
         self._add((Side.CANDIDATE, group, Count.COMPARED, None))
