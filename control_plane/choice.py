@@ -110,6 +110,19 @@ class Chooser:
             return self._taken(call, envelope, route, route.ref, MAIN_LANE)
         return self._seated(call, envelope, route, route.experiment)
 
+    def stand_in(self, call: PredictCall, envelope: Envelope, choice: Choice) -> Choice | None:
+        """The stable version in place of a candidate that has gone; None if there is no candidate.
+
+        Raises:
+            TidegateError: As :meth:`choose` does.
+        """
+        experiment, seat = choice.route.experiment, choice.seat
+        if experiment is None or seat is None or seat.side.ref == experiment.rest.ref:
+            return None
+        rest = experiment.rest
+        taken = self._taken(call, envelope, choice.route, rest.ref, rest.lane)
+        return structs.replace(taken, seat=structs.replace(seat, side=rest))
+
     def _seated(
         self, call: PredictCall, envelope: Envelope, route: Route, experiment: Experiment
     ) -> Choice:
@@ -123,14 +136,17 @@ class Chooser:
         if side.ref == rest.ref:
             taken = self._taken(call, envelope, route, side.ref, side.lane)
             return structs.replace(taken, seat=seat)
+        is_away = False
         try:
             taken = self._taken(call, envelope, route, side.ref, side.lane)
             return structs.replace(taken, seat=seat)
         except ModelUnavailable:
-            self._trials.failed(seat)
+            is_away = True
         except (InvalidInput, Unauthenticated, Forbidden):
             pass
         taken = self._taken(call, envelope, route, rest.ref, rest.lane)
+        if is_away:  # and not everything else with it
+            self._trials.failed(seat)
         return structs.replace(taken, seat=structs.replace(seat, side=rest))
 
     def _taken(

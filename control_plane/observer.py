@@ -57,9 +57,16 @@ class Observer(Struct, frozen=True):
         if experiment is not None and choice.seat.side.ref == experiment.rest.ref:
             self._show(call, choice, answer, latency_s, experiment, choice.seat)
 
-    def failed(self, choice: Choice, error: BaseException) -> None:
-        """Note a prediction that was not made, if the version can be blamed for it."""
-        if choice.seat is not None and isinstance(error, _BLAMED):
+    def failed(self, call: PredictCall, choice: Choice, error: BaseException) -> None:
+        """Note a prediction that was not made, if the version can be blamed for it.
+
+        Not for a deadline that the client itself has cut short.
+        """
+        if choice.seat is None or not isinstance(error, _BLAMED):
+            return
+        limit_ms = choice.contract.contract.deadline_ms
+        is_short = call.timeout_ms is not None and call.timeout_ms < limit_ms
+        if not (is_short and isinstance(error, DeadlineExceeded)):
             self.trials.failed(choice.seat)
 
     def dropped(self) -> Mapping[str, int]:

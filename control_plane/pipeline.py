@@ -17,7 +17,9 @@ from msgspec import Struct, structs
 from control_plane.admission.limits.gate import Gate
 from control_plane.choice import Choice, Chooser, PredictCall
 from control_plane.contracts.answers import Answer, Warned
-from control_plane.contracts.envelope import read_envelope
+from control_plane.contracts.envelope import Envelope, read_envelope
+from control_plane.errors import ModelUnavailable
+from control_plane.inference.lane import Outcome
 from control_plane.inference.lanes import Lanes
 from control_plane.observer import Observer
 from control_plane.offer import Offer
@@ -91,11 +93,11 @@ class Pipeline:
         Raises:
             TidegateError: Any error of the stages.
         """
-        choice = self._chooser.choose(call, read_envelope(call.body))
-        contract = choice.contract
+        envelope = read_envelope(call.body)
+        choice = self._chooser.choose(call, envelope)
         left_s = self._timeout_s(call, choice) - (perf_counter() - call.arrived)
         deadline = self._loop.time() + left_s
-        price = self.offer.prices[contract.ref]
+        price = self.offer.prices[choice.contract.ref]
         permit = self.gate.take(call.principal, price)
         if permit is None:
             permit = await self.gate.admit(call.principal, price, deadline)
@@ -103,17 +105,17 @@ class Pipeline:
             call.admitted(permit)
         admission_s = perf_counter() - call.arrived
         try:
-            outcome = await choice.lane.infer(choice.item, deadline, later=permit.soft)
-            answer = contract.answer(outcome.row, choice.inputs)
+            choice, outcome = await self._infer(call, envelope, choice, deadline, later=permit.soft)
+            answer = choice.contract.answer(outcome.row, choice.inputs)
         except BaseException as error:
             permit.refund()
-            self._observer.failed(choice, error)
+            self._observer.failed(call, choice, error)
             raise
         permit.confirm(outcome.inference_s / outcome.shared)
         self._observer.answered(call, choice, answer, outcome)
         return Prediction(
-            model=contract.ref.name,
-            version=contract.version,
+            model=choice.contract.ref.name,
+            version=choice.contract.version,
             answer=_slowed_down(answer) if permit.soft else answer,
             units=permit.units,
             admission_s=admission_s,
@@ -123,6 +125,20 @@ class Pipeline:
             rollout=None if choice.seat is None else choice.seat.side.rollout,
             notice=choice.route.notice,
         )
+
+    async def _infer(
+        self, call: PredictCall, envelope: Envelope, choice: Choice, deadline: float, *, later: bool
+    ) -> tuple[Choice, Outcome]:
+        """What the chosen version made of it, or the stable one if a candidate has just gone."""
+        try:
+            return choice, await choice.lane.infer(choice.item, deadline, later=later)
+        except ModelUnavailable as error:
+            stand_in = self._chooser.stand_in(call, envelope, choice)
+            if stand_in is None:
+                raise
+            outcome = await stand_in.lane.infer(stand_in.item, deadline, later=later)
+            self._observer.failed(call, choice, error)
+            return stand_in, outcome
 
     def is_ready(self, ref: ModelRef) -> bool:
         """True if the version can answer now."""

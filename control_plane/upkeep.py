@@ -82,6 +82,7 @@ class Upkeep:
         self._told = told
         self._refreshing: set[asyncio.Task[None]] = set()
         self._known = asyncio.Event()
+        self._reading = asyncio.Lock()
         self.reading = read_repository(self._root)
         self.pool = BackendPool(
             [TritonBackend(address) for address in settings.triton_urls],
@@ -123,18 +124,19 @@ class Upkeep:
 
         A version that is there already keeps the contract that it had: clients rely on it.
         """
-        try:
-            reading = await asyncio.to_thread(read_repository, self._root)
-        except FaultyContract as error:
-            reading = Reading(self.reading.contracts, error.faults)
-        self.reading = _kept(self.reading, reading)
-        self.lanes.replace(_specs(self.reading))
-        for compiled in self.reading.contracts:
-            self.lanes.again(compiled.backing)
-        self.offer.adopt(_by_ref(self.reading))
-        self._told(self.reading)
-        self.follower.seed(self.found())
-        return self.reading
+        async with self._reading:  # or one that began earlier would undo a later one
+            try:
+                reading = await asyncio.to_thread(read_repository, self._root)
+            except FaultyContract as error:
+                reading = Reading(self.reading.contracts, error.faults)
+            self.reading = _kept(self.reading, reading)
+            self.lanes.replace(_specs(self.reading))
+            for compiled in self.reading.contracts:
+                self.lanes.again(compiled.backing)
+            self.offer.adopt(_by_ref(self.reading))
+            self._told(self.reading)
+            self.follower.seed(self.found())
+            return self.reading
 
     def labels(self, model: str, version: str) -> list[str] | None:
         """What a version may predict; None if it has no labels, or is not here."""
@@ -229,9 +231,19 @@ def _seen(
 
 
 def _kept(before: Reading, after: Reading) -> Reading:
-    """A later reading in which versions that were there keep their contracts."""
+    """A later reading in which versions that were there keep their contracts.
+
+    So does one whose file is faulty now; one whose file is gone has left.
+    """
     former = _by_ref(before)
-    contracts, faults = [], list(after.faults)
+    found = _by_ref(after)
+    faulty = {fault.file for fault in after.faults}
+    faults = list(after.faults)
+    contracts = [
+        known
+        for ref, known in former.items()
+        if ref not in found and f"{known.backing}/{CONTRACT}" in faulty
+    ]
     for compiled in after.contracts:
         known = former.get(compiled.ref)
         same = known is None or (known.contract, known.backing) == (
@@ -245,4 +257,4 @@ def _kept(before: Reading, after: Reading) -> Reading:
         remedy = "Give what changed a version of its own"
         faults.append(FileFault(f"{compiled.backing}/{CONTRACT}", 0, message, remedy))
         contracts.append(known)
-    return Reading(contracts, faults)
+    return Reading(sorted(contracts, key=lambda compiled: compiled.ref), faults)

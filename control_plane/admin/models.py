@@ -53,7 +53,7 @@ async def list_models(
     return ModelPage([_view(services, model) for model in page.items], page.next)
 
 
-@post("/models/refresh", status_code=200, opt=operation(_WRITE, answer=RefreshView))
+@post("/repository/refresh", status_code=200, opt=operation(_WRITE, answer=RefreshView))
 async def refresh_models(state: State, request: Request[Any, Any, Any]) -> RefreshView:
     """Read the model repository again, in every process."""
     services: AdminServices = state.services
@@ -93,6 +93,7 @@ async def promote_version(
     """Make a version the stable one; it has to be ready, and to break nothing."""
     services: AdminServices = state.services
     body = await read_body(request, PromoteBody)
+    await services.versions.examine(model, {version})
 
     def decide(before: ModelState) -> Decided:
         allow = body.allow_breaking

@@ -43,6 +43,9 @@ class WeightsBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         dict[VersionName, Percent],
         Meta(max_length=16, description="Percent of the subjects, by candidate"),
     ]
+    allow_breaking: Annotated[
+        bool, Meta(description="True: although a contract breaks that of the stable version")
+    ] = False
 
 
 class AbortBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,6 +109,10 @@ class RolloutReport(Struct, frozen=True, kw_only=True):
     reason: str
     report: Annotated[dict[str, Any], Meta(description="The numbers that it ended on")]
     undone: bool
+    earlier: Annotated[
+        list[dict[str, Any]],
+        Meta(description="How it ended before that was undone, the latest last; at most 10"),
+    ]
     promoted: VersionName | None
     ended_at: Moment | None
     rollout: RolloutView
@@ -170,8 +177,9 @@ def ended_view(ended: EndedRollout) -> RolloutReport:
         reason=ended.reason,
         report=ended.report,
         undone=ended.undone,
+        earlier=list(ended.earlier),
         promoted=ended.promoted or None,
-        ended_at=ended.created_at,
+        ended_at=ended.created_at if ended.undone else ended.updated_at,
         rollout=rollout_view(ended.rollout, ended.model, ended.revision),
         revision=ended.revision,
     )
@@ -187,6 +195,7 @@ def running_view(rollout: Rollout, model: str, revision: int) -> RolloutReport:
         reason="",
         report={},
         undone=False,
+        earlier=[],
         promoted=None,
         ended_at=None,
         rollout=rollout_view(rollout, model, revision),

@@ -31,7 +31,7 @@ from control_plane.errors import AdmissionUnavailable, TidegateError
 from control_plane.routing.decisions import endings, rollouts
 from control_plane.routing.decisions.decided import Decided
 from control_plane.routing.identifiers import rollout_id
-from control_plane.routing.state import ModelState, Rollout
+from control_plane.routing.state import Candidate, ModelState, Rollout
 from control_plane.web.body import merged, shaped
 
 _READ: Final = "rollouts:read"
@@ -50,9 +50,11 @@ async def start_rollout(
     services: AdminServices = state.services
     body = await read_body(request, RolloutBody)
     by, allow = actor_of(request), body.allow_breaking
+    versions = {candidate.version for candidate in body.candidates}
+    await services.versions.examine(model, versions)
 
     def decide(before: ModelState) -> Decided:
-        versions = {candidate.version for candidate in body.candidates}
+        services.versions.check_names(before, body)
         return rollouts.start(
             before,
             body,
@@ -90,11 +92,11 @@ async def patch_rollout(
     changes = await read_json(request)
 
     def decide(before: ModelState) -> Decided:
-        candidates = () if before.rollout is None else before.rollout.candidates
-        current = {candidate.version: candidate.weight for candidate in candidates}
+        current = {candidate.version: candidate.weight for candidate in _candidates(before)}
         body = shaped(merged({"weights": current}, changes), WeightsBody)
         weights = {**dict.fromkeys(current, 0.0), **body.weights}
-        gates = {v: services.versions.gate(before, v, allow_breaking=False) for v in weights}
+        allow = body.allow_breaking
+        gates = {v: services.versions.gate(before, v, allow_breaking=allow) for v in weights}
         return rollouts.set_weights(before, weights, services.models.now(), gates)
 
     return await _steered(services, request, model, decide)
@@ -147,9 +149,17 @@ async def promote_rollout(
     body = await read_body(request, PromoteCandidateBody)
     by = actor_of(request)
 
+    found = await services.models.model(model)
+    versions = {each.version for each in _candidates(found)}
+    await services.versions.examine(model, versions)
+
     def decide(before: ModelState) -> Decided:
         now = services.models.now()
-        return endings.promote(before, now, by.who, body.version, body.reason)
+        gates = {
+            each.version: services.versions.gate(before, each.version, allow_breaking=True)
+            for each in _candidates(before)
+        }
+        return endings.promote(before, now, by.who, body.version, body.reason, gates=gates)
 
     return await _ended(services, request, model, decide)
 
@@ -201,6 +211,10 @@ async def _steered(
     view = rollout_view(_rollout_of(after), after.name, after.revision)
     location = f"/models/{after.name}/rollout" if status == 201 else None
     return answer(view, after.revision, status, location)
+
+
+def _candidates(state: ModelState) -> tuple[Candidate, ...]:
+    return () if state.rollout is None else state.rollout.candidates
 
 
 def _rollout_of(state: ModelState) -> Rollout:

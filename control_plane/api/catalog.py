@@ -131,7 +131,7 @@ class _Shown:
         versions = self._versions(model)
         default = self.default(model)
         contract = self.pipeline.offer.contracts[ModelRef(model.name, default)].contract
-        aliases = sorted(model.aliases.items())
+        aliases = sorted(model.public_aliases.items())
         return ModelView(
             name=model.name,
             title=contract.title,

@@ -43,7 +43,7 @@ def refresh(api: Api, *, json: bool) -> None:
 
     Exit status 1 if a contract has a fault; versions without one are served all the same.
     """
-    found = api.call("POST", "models", "refresh")
+    found = api.call("POST", "repository", "refresh")
     if json:
         tables.document(found)
     else:

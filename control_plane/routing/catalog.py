@@ -44,6 +44,7 @@ class Model(Struct, frozen=True):
         notices: Of deprecated versions.
         experiment: The running rollout.
         is_known: False until the state of the model has been read.
+        has_stable: True if there is a stable version, here or elsewhere.
     """
 
     name: str
@@ -54,6 +55,14 @@ class Model(Struct, frozen=True):
     notices: Mapping[Version, Notice] = {}
     experiment: Experiment | None = None
     is_known: bool = True
+    has_stable: bool = False
+
+    @property
+    def public_aliases(self) -> Mapping[str, Version]:
+        """The aliases that clients are told of: ``canary`` only of a rollout that they may see."""
+        if self.experiment is None or self.experiment.rollout.public:
+            return self.aliases
+        return {name: version for name, version in self.aliases.items() if name != "canary"}
 
 
 class Catalog:
@@ -113,6 +122,7 @@ def known(state: ModelState, versions: Collection[Version]) -> Model:
             if stands is not None and stands.life is Life.DEPRECATED
         },
         experiment=experiment,
+        has_stable=state.stable is not None,
     )
 
 
@@ -121,11 +131,15 @@ def _default(
     standing: Mapping[Version, VersionState | None],
     lives: Mapping[Version, Life],
 ) -> Version | None:
-    """The stable version; else the latest of the most trusted that was not rolled back."""
+    """The stable version; without it the latest that is as trusted and was not rolled back.
+
+    Where none was ever stable the latest of the most trusted answers.
+    """
     for version, stands in standing.items():
         if str(version) == state.stable and stands is not None and stands.life is Life.STABLE:
             return version
-    for life in (Life.STABLE, Life.EXPERIMENTAL, Life.DEPRECATED):
+    lives_left = (Life.STABLE, Life.EXPERIMENTAL, Life.DEPRECATED)
+    for life in lives_left if state.stable is None else (Life.STABLE,):
         trusted = [
             version
             for version, stands in standing.items()

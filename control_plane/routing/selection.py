@@ -110,6 +110,8 @@ class Router:
             raise ModelUnavailable("The state of the model has not been read yet")
         explicit = selector not in {None, "stable"}
         version = model.default if selector is None else _select(model, selector)
+        if version is None and not explicit and model.has_stable:
+            raise ModelUnavailable("The stable version of the model is not here")
         if version is None:
             raise _no_version(model, selector)
         if model.lives[version] is Life.RETIRED:
@@ -124,7 +126,7 @@ class Router:
 
 def selectors(model: Model) -> dict[str, Version]:
     """Every exact version, prefix and alias of a model, and the version that it means."""
-    names = set(model.aliases)
+    names = set(model.public_aliases)
     for version in model.versions:
         exact = str(version)
         names |= {exact, exact.rpartition(".")[0], exact.partition(".")[0]}
@@ -175,5 +177,5 @@ def _no_version(model: Model, selector: str | None) -> TidegateError:
     return TidegateError(
         message,
         code="MODEL_VERSION_NOT_FOUND",
-        details={"versions": _answering(model), "aliases": sorted(model.aliases)},
+        details={"versions": _answering(model), "aliases": sorted(model.public_aliases)},
     )

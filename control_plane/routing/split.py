@@ -71,7 +71,7 @@ def bucket_count(percent: float) -> int:
         raise ValueError("has to be between 0 and 100 percent")
     exact = percent * BUCKETS / 100
     count = round(exact)
-    if abs(exact - count) > _EXACTNESS:
+    if abs(exact - count) > _EXACTNESS or (percent and not count):
         raise ValueError("has to be a multiple of 0.1 percent")
     return count
 

@@ -185,6 +185,7 @@ class EndedRollout(Record, frozen=True, kw_only=True):
         reason: A sentence.
         report: The numbers that it ended on.
         undone: True if it was taken up again, or its promotion taken back.
+        earlier: How it ended before that: reason and report, at most ten, the latest last.
         promoted: The version that was promoted, if one was.
         promoted_from: Where that version stood before.
     """
@@ -197,5 +198,6 @@ class EndedRollout(Record, frozen=True, kw_only=True):
     reason: str = ""
     report: dict[str, Any] = msgspec.field(default_factory=dict)
     undone: bool = False
+    earlier: tuple[dict[str, Any], ...] = ()
     promoted: str = ""
     promoted_from: VersionState | None = None

@@ -24,6 +24,9 @@ from control_plane.routing.seeding import Seen
 from control_plane.routing.state import EndedRollout, ModelState
 from control_plane.types import MODEL_NAME
 
+KEPT_ENDS: Final = 10
+"""Earlier ends of a rollout that are kept with its last one."""
+
 Found = Callable[[ModelState | None], Mapping[str, Seen]]
 """The versions in the repository, and how they compare with the stable version of a state."""
 
@@ -182,7 +185,7 @@ class ModelStore:
         after, ended = self._dated(decided.state, before), None
         if decided.ended is not None:
             earlier = earlier or await self._find(_ENDED, decided.ended.id)
-            ended = (earlier, self._dated(decided.ended, earlier))
+            ended = (earlier, self._dated(_after(earlier, decided.ended), earlier))
         await self._records.commit(model_changed(before, after, decided.action, ended), by)
         return after
 
@@ -203,3 +206,17 @@ class ModelStore:
             created_at=now if before is None else before.created_at,
             updated_at=now,
         )
+
+
+def _after(earlier: EndedRollout | None, ended: EndedRollout) -> EndedRollout:
+    """An end with what is kept of those before it, which were undone."""
+    if earlier is None or not earlier.undone or ended.undone:
+        return ended
+    former = {
+        "outcome": earlier.outcome,
+        "by": earlier.by,
+        "reason": earlier.reason,
+        "report": earlier.report,
+        "updated_at": earlier.updated_at,
+    }
+    return structs.replace(ended, earlier=(*earlier.earlier, former)[-KEPT_ENDS:])

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import redis.asyncio as redis
 
 from control_plane.contracts.compatibility.changes import Comparison
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.repository import Reading
-from control_plane.errors import TidegateError
+from control_plane.errors import Fault, InvalidInput, TidegateError
 from control_plane.inference.keeper import ModelReport
 from control_plane.inference.reconciler import Reconciler
 from control_plane.inference.target import Target
 from control_plane.records.transaction import Actor
 from control_plane.routing.decisions.gate import Gate
+from control_plane.routing.decisions.proposal import Proposal
 from control_plane.routing.state import ModelState
 from control_plane.routing.store import ModelStore
 from control_plane.settings import Settings
@@ -27,6 +29,10 @@ from control_plane.versions.gate import compared, gate
 from control_plane.versions.shelf import EMPTY, Shelf, Turnover, shelved, turnover
 from control_plane.versions.standing import Standing, is_ready_everywhere, standings
 from control_plane.versions.target import NOTHING, target
+
+EXAMINED_S: Final = 20.0
+"""What an examination before a promotion may take, seconds."""
+MAX_NAMED: Final = 50
 
 
 class VersionKeeper:
@@ -105,6 +111,46 @@ class VersionKeeper:
             self.servers(state.name).get(version, []),
             allow_breaking=allow_breaking,
         )
+
+    async def examine(self, model: str, versions: Iterable[str]) -> None:
+        """Try versions' examples anew on every Triton that has them, before they are trusted.
+
+        What takes longer than :data:`EXAMINED_S` is judged by what was found before.
+        """
+        found = [self.shelf.contract(model, version) for version in versions]
+        for compiled in found:
+            if compiled is not None:
+                self._upkeep.lanes.again(compiled.backing)
+        if any(found):
+            await self._upkeep.lanes.settle(EXAMINED_S)
+
+    def check_names(self, state: ModelState, proposal: Proposal) -> None:
+        """Raise unless the inputs that a proposal names are inputs of the stable version.
+
+        Raises:
+            InvalidInput: Naming each that is not.
+        """
+        stable = self.shelf.contract(state.name, state.stable or "")
+        if stable is None:
+            return
+        known = list(stable.inputs.schema.get("properties", {}))
+        named = [(f"keep_inputs[{at}]", name) for at, name in enumerate(proposal.keep_inputs)]
+        kind, _, field = proposal.sticky_by.partition(":")
+        if kind == "field":
+            named.append(("sticky_by", field))
+        faults = [
+            Fault(
+                field=place,
+                issue=f"names no input of {state.name} {state.stable}",
+                path="/" + place.replace("[", "/").replace("]", ""),
+                received=name,
+                allowed=known[:MAX_NAMED],
+            )
+            for place, name in named
+            if name not in known
+        ]
+        if faults:
+            raise InvalidInput(faults)
 
     def compare(self, model: str, before: str, after: str) -> Comparison:
         """What breaks if one version of a model takes the place of another.

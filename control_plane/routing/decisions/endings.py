@@ -18,6 +18,7 @@ from control_plane.routing.decisions.decided import (
     version_of,
     with_version,
 )
+from control_plane.routing.decisions.gate import Gate, pass_gate
 from control_plane.routing.decisions.lives import trusted
 from control_plane.routing.decisions.rollouts import next_step
 from control_plane.routing.identifiers import part_of
@@ -58,6 +59,7 @@ def promote(
     version: str | None = None,
     reason: str = "",
     report: Mapping[str, Any] = _NOTHING,
+    gates: Mapping[str, Gate] | None = None,
 ) -> Decided:
     """Make a candidate the stable version, at whatever step the rollout is.
 
@@ -68,13 +70,17 @@ def promote(
         version: Which candidate; None for the only one.
         reason: A sentence.
         report: Numbers.
+        gates: What was found out about the candidates, by version; None if the judge, who saw
+            them answer, says so.
 
     Raises:
         TidegateError: ``LIFE_CONFLICT`` if there is no rollout, it has no such candidate, or that
-            was only seen in shadow.
+            was only seen in shadow; ``VERSION_NOT_READY``.
     """
     rollout = running(state)
     candidate = _candidate(state, rollout, version)
+    if gates is not None:
+        pass_gate(state, candidate.version, gates.get(candidate.version))
     if not candidate.weight and not rollout.plan:
         raise life_conflict(
             state,

@@ -112,6 +112,10 @@ def _plan_faults(proposal: Proposal) -> Iterator[Fault]:
             yield _fault(f"{field}.weight", issue, step.weight)
         if place and plan[place - 1].weight == 100:
             yield _fault(field, "comes after a step of weight 100, which ends the plan")
+    first = next((place for place, step in enumerate(plan) if step.weight), None)
+    if first is not None and plan[first].weight == 100 and proposal.guards is not None:
+        issue = "leaves nobody to compare with: begin with less, or without guards"
+        yield _fault(f"plan[{first}].weight", issue, plan[first].weight)
     if not plan[-1].weight:
         issue = "is 0 in the last step: what was only seen in shadow is not promoted"
         yield _fault(f"plan[{len(plan) - 1}].weight", issue)

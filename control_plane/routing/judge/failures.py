@@ -90,8 +90,9 @@ def broken(sides: Sides, limit: float) -> Finding:
 
     So it is if more than ``limit`` of its requests fail, of all and in most of the groups of
     subjects that it has, and for two subjects at least, while of the control's requests at most
-    half of ``limit`` do. This is a fuse and no test: a single subject whose every request fails
-    looks like a broken version, and two such among a handful on one side do as well.
+    half of ``limit`` do, or there is no control. This is a fuse and no test: a single subject whose
+    every request fails looks like a broken version, and two such among a handful on one side do as
+    well.
 
     Args:
         sides: What is compared.
@@ -100,9 +101,9 @@ def broken(sides: Sides, limit: float) -> Finding:
     candidate, control = sides.candidate, sides.control
     asked, failed = sum(candidate.requests), sum(candidate.failed)
     reference = sum(control.requests)
-    if min(asked, reference) < LEAST_BROKEN:
+    if asked < LEAST_BROKEN or 0 < reference < LEAST_BROKEN:
         return unknown(BROKEN, f"Fewer than {LEAST_BROKEN} requests on one of the sides")
-    rate, usual = failed / asked, sum(control.failed) / reference
+    rate, usual = failed / asked, sum(control.failed) / reference if reference else 0.0
     seen = [pair for pair in zip(candidate.failed, candidate.requests, strict=True) if pair[1]]
     bad = sum(1 for group_failed, group_asked in seen if group_failed > limit * group_asked)
     several = candidate.failing_subjects >= LEAST_FAILING

@@ -69,6 +69,8 @@ class RolloutJudge:
                     await self.round()
                 except (RedisError, OSError, TidegateError) as error:
                     log.warning("rollouts are not judged now", extra={"fault": _name(error)})
+                except Exception:
+                    log.exception("rollouts are not judged now")
         finally:
             await self._lease.give_up()
 
@@ -89,6 +91,8 @@ class RolloutJudge:
                 if error.code not in {"REVISION_CONFLICT", "LIFE_CONFLICT"}:
                     raise
                 log.info("a verdict came too late", extra={"model": state.name})
+            except (ValueError, ArithmeticError):  # of one rollout's counts: the others go on
+                log.exception("a rollout cannot be judged", extra={"model": state.name})
 
     async def _judge(self, state: ModelState, rollout: Rollout | None) -> None:
         if rollout is None or rollout.guards is None:

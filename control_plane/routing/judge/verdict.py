@@ -81,7 +81,7 @@ def judge(evidence: Evidence, guards: Guards, step: Step, before: Arm | None = N
     alarms = [each for each in findings if each.state is State.ALARM]
     if alarms:
         return Verdict(Decision.ROLL_BACK, tuple(_told(each) for each in alarms), findings)
-    waiting = tuple(_waiting(evidence, step, findings))
+    waiting = tuple(_waiting(_sides(evidence, step, before), step, findings))
     if waiting:
         return Verdict(Decision.HOLD, waiting, findings)
     return Verdict(Decision.PROMOTE, ("Nothing speaks against the candidate",), findings)
@@ -150,16 +150,13 @@ def _latencies(sides: Sides, guards: Guards, limit: float) -> Iterator[Finding]:
             yield latency(sides, quantile, ratio, limit)
 
 
-def _waiting(evidence: Evidence, step: Step, findings: tuple[Finding, ...]) -> Iterator[str]:
-    answered = sum(evidence.candidate.requests)
+def _waiting(sides: Sides, step: Step, findings: tuple[Finding, ...]) -> Iterator[str]:
+    answered = sum(sides.candidate.requests)
     if step.elapsed_s < step.least_s:
         yield f"The step lasts at least {step.least_s:g} s; {step.elapsed_s:.0f} s have passed"
     if answered < step.least_requests:
         yield f"The candidate needs {step.least_requests} requests and has had {answered}"
-    needed = [("candidate", evidence.candidate)]
-    if step.shadow or _side_by_side(step):
-        needed.append(("control", evidence.control))
-    for name, arm in needed:
+    for name, arm in (("candidate", sides.candidate), ("control", sides.control)):
         groups = sum(1 for each in arm.requests if each)
         if groups < LEAST_GROUPS:
             yield (

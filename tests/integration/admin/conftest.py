@@ -149,7 +149,7 @@ class Workshop:
         self.house.put("v1.0.0", model=name, status="stable")
         for version, behaviour in later.items():
             self.house.put(version.replace("_", "."), model=name, **behaviour)
-        found = self.root.post("/models/refresh")
+        found = self.root.post("/repository/refresh")
         assert found.status_code == 200, found.text
         for version in ["v1.0.0", *(text.replace("_", ".") for text in later)]:
             self.settled(name, version)

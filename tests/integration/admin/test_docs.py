@@ -27,7 +27,7 @@ def test_the_commands_of_the_page_work(workshop: Workshop, tmp_path: Path) -> No
     for version, status in (("v1.0.0", "stable"), ("v2.3.1", "stable"), ("v3.0.0", "experimental"),
                             ("v3.1.0", "experimental")):  # fmt: skip
         workshop.house.put(version, model="sentiment", status=status)
-    workshop.root.post("/models/refresh")
+    workshop.root.post("/repository/refresh")
     workshop.settled("sentiment", "v3.1.0")
     environment = {"TIDEGATE_ADMIN_URL": door.url, "TIDEGATE_ADMIN_KEY": door.root_key}
     acme = f"{door.name()}-acme"

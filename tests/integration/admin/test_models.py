@@ -25,7 +25,7 @@ def test_an_added_directory_is_known_loaded_and_ready_without_a_restart(
 ) -> None:
     model = workshop.model()
     workshop.house.put("v1.1.0", model=model)
-    found = workshop.root.post("/models/refresh").json()
+    found = workshop.root.post("/repository/refresh").json()
     assert found["added"] == [{"model": model, "version": "v1.1.0"}]
     assert workshop.version(model, "v1.1.0")["life"] == "experimental"
     assert workshop.settled(model, "v1.1.0") == "ready"
@@ -40,7 +40,7 @@ def test_a_faulty_contract_is_named_and_the_rest_is_served(workshop: Workshop) -
     folder = workshop.house.put("v1.2.0", model=model)
     contract = workshop.house.repository / folder / "1" / "contract.yaml"
     contract.write_text(contract.read_text().replace("FP32", "FP33"))
-    found = workshop.root.post("/models/refresh").json()
+    found = workshop.root.post("/repository/refresh").json()
     contract.unlink()
     assert found["added"] == [{"model": model, "version": "v1.1.0"}]
     (fault,) = [each for each in found["faults"] if each["file"].startswith(folder)]

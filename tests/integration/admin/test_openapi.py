@@ -105,7 +105,7 @@ def test_answers_about_models_are_as_it_says(document: Document, workshop: Works
         ("get", "/models"): ("/models", None),
         ("get", "/models/{model}"): (of, None),
         ("get", "/models/{model}/diff"): (f"{of}/diff?from=v1.0.0&to=v1.1.0", None),
-        ("post", "/models/refresh"): ("/models/refresh", None),
+        ("post", "/repository/refresh"): ("/repository/refresh", None),
         ("put", "/models/{model}/aliases/{alias}"): (f"{of}/aliases/a", {"version": "v1.0.0"}),
         ("get", "/models/{model}/rollout"): (f"{of}/rollout", None),
         ("patch", "/models/{model}/rollout"): (f"{of}/rollout", {"weights": {"v1.1.0": 6}}),

@@ -62,7 +62,7 @@ CASES: dict[Route, Case] = {
     ("DELETE", "/admin/v1/blocks/{block}"): Case("blocks:write", "/blocks/none"),
     ("GET", "/admin/v1/audit"): Case("audit:read", "/audit"),
     ("GET", "/admin/v1/models"): Case("models:read", "/models"),
-    ("POST", "/admin/v1/models/refresh"): Case("models:write", "/models/refresh"),
+    ("POST", "/admin/v1/repository/refresh"): Case("models:write", "/repository/refresh"),
     ("GET", "/admin/v1/models/{model}"): Case("models:read", "/models/none"),
     ("GET", "/admin/v1/models/{model}/diff"): Case("models:read", "/models/none/diff"),
     **{

@@ -87,7 +87,8 @@ def test_a_version_that_breaks_the_contract_needs_leave(town: Town) -> None:
     assert "/inputs/properties/x/maximum" in {change["where"] for change in diff["changes"]}
     refused = town.operate("POST", "/models/growing/versions/v2.0.0/promote", 409)
     assert refused["error"]["code"] == "CONTRACT_BREAKING"
-    town.operate("POST", "/models/growing/versions/v2.0.0/promote", allow_breaking=True)
+    path, allowed = "/models/growing/versions/v2.0.0/promote", {"allow_breaking": True}
+    town.eventually(lambda: town.stack.operators.post(path, json=allowed).is_success)
     assert until(lambda: town.default("growing") == "v2.0.0", 10)
     narrow = town.stack.model("growing", {"x": 0.9})
     assert narrow.json()["error"]["details"]["accepted_by"] == ["v1.0.0"]
@@ -95,7 +96,7 @@ def test_a_version_that_breaks_the_contract_needs_leave(town: Town) -> None:
 
 def test_a_version_that_comes_later_answers_without_a_restart(town: Town) -> None:
     town.house.put("v1.2.0", model="growing", status="stable")
-    found = town.operate("POST", "/models/refresh")
+    found = town.operate("POST", "/repository/refresh")
     assert "growing v1.2.0" in str(found["added"]) or "v1.2.0" in str(found["added"])
     chosen = {"X-Model-Version": "v1.2.0"}
     town.eventually(
@@ -106,7 +107,7 @@ def test_a_version_that_comes_later_answers_without_a_restart(town: Town) -> Non
 
 def test_a_version_that_fails_its_example_never_gets_traffic(town: Town) -> None:
     town.house.put("v1.3.0", model="growing", fails=1.1)
-    town.operate("POST", "/models/refresh")
+    town.operate("POST", "/repository/refresh")
 
     def refusal() -> str:
         servers = town.operate("GET", "/models/growing")["versions"]
@@ -120,3 +121,33 @@ def test_a_version_that_fails_its_example_never_gets_traffic(town: Town) -> None
         "POST", "/models/growing/versions/v1.3.0/promote", 409, allow_breaking=True
     )
     assert refused["error"]["code"] == "VERSION_NOT_READY"
+
+
+def test_a_contract_that_became_faulty_stays_in_force(town: Town) -> None:
+    contract = town.house.repository / "watched_v1_0_0" / "1" / "contract.yaml"
+    sound = contract.read_text()
+    contract.write_text("{{{")
+    try:
+        found = town.operate("POST", "/repository/refresh")
+        assert found["gone"] == []
+        assert "watched_v1_0_0/1/contract.yaml" in str(found["faults"])
+        town.settled()
+        answer = town.stack.model("watched", {"x": 0.5})
+        assert (answer.status_code, answer.headers["x-model-version"]) == (200, "v1.0.0")
+        contract.write_text(sound.replace("deadline_ms: 3000", "deadline_ms: 10"))
+        changed = town.operate("POST", "/repository/refresh")
+        assert "stays in force" in str(changed["faults"])
+    finally:
+        contract.write_text(sound)
+        assert town.operate("POST", "/repository/refresh")["faults"] == []
+
+
+def test_names_that_are_no_inputs_are_refused(town: Town) -> None:
+    body = {
+        "candidates": [{"version": "v1.1.0", "weight": 10}],
+        "sticky_by": "field:nope",
+        "keep_inputs": ["x", "y"],
+    }
+    refused = town.operate("POST", "/models/watched/rollout", 422, **body)
+    fields = {fault["field"] for fault in refused["error"]["errors"]}
+    assert fields == {"sticky_by", "keep_inputs[1]"}

@@ -151,7 +151,6 @@ async def test_a_candidate_that_is_away_has_failed_and_no_client_sees_it(
     [
         (BackendFailed, ModelFailed),
         (BackendTimeout, DeadlineExceeded),
-        (ModelNotLoaded, ModelUnavailable),
     ],
 )
 async def test_faults_of_the_version_are_blamed_on_it(
@@ -167,6 +166,44 @@ async def test_faults_of_the_version_are_blamed_on_it(
         await asked(deployment, 1)
     found = counts(deployment)["v1.0.0"]
     assert (total(found, "failed"), total(found, "latency")) == (1, 0)
+
+
+async def test_a_candidate_that_goes_meanwhile_is_stood_in_for(deployment: Deployment) -> None:
+    rolled_out(deployment, 100)
+
+    def gone(request: InferenceRequest) -> dict[str, Tensor]:
+        raise ModelNotLoaded("unloaded")
+
+    deployment.backend.models[next(iter(deployment.backend.models))] = gone
+    assert (await asked(deployment, 1)).version == "v2.0.0"
+    found = counts(deployment)
+    assert found.keys() == {"v1.0.0"}
+    assert total(found["v1.0.0"], "failed") == 1
+
+
+async def test_an_outage_of_everything_is_no_failure_of_the_candidate(
+    deployment: Deployment,
+) -> None:
+    rolled_out(deployment, 100)
+    deployment.backend.reachable = False
+    await deployment.look()
+    with pytest.raises(ModelUnavailable):
+        await asked(deployment, 1)
+    assert counts(deployment) == {}
+
+
+async def test_a_deadline_that_the_client_cut_short_is_blamed_on_nobody(
+    deployment: Deployment,
+) -> None:
+    rolled_out(deployment, 100)
+
+    def slow(request: InferenceRequest) -> dict[str, Tensor]:
+        raise BackendTimeout("too late")
+
+    deployment.backend.models[next(iter(deployment.backend.models))] = slow
+    with pytest.raises(DeadlineExceeded):
+        await asked(deployment, 1, timeout_ms=100)
+    assert counts(deployment) == {}
 
 
 async def test_what_is_shed_or_the_clients_own_is_blamed_on_nobody(deployment: Deployment) -> None:

@@ -6,6 +6,8 @@ import pytest
 from msgspec import structs
 
 from control_plane.routing.decisions import endings, lives, rollouts
+from control_plane.routing.decisions.decided import Decided
+from control_plane.routing.decisions.gate import Gate
 from control_plane.routing.decisions.proposal import Proposal
 from control_plane.routing.decisions.undoing import undo
 from control_plane.routing.state import (
@@ -252,6 +254,18 @@ def test_an_end_is_not_undone_when(case: str) -> None:
 
 
 def test_the_version_before_is_not_restored_if_it_was_rolled_back_since() -> None:
-    asked = Proposal(candidates=(Candidate(version="v1.1.0"),), plan=(Step(weight=100),))
+    asked = Proposal(candidates=(Candidate(version="v1.1.0"),), plan=(Step(weight=50),))
     state, _ = rolled_back(begun(PROMOTED, asked).state)
     refusal("LIFE_CONFLICT", lambda: undone(state, PROMOTED_END))
+
+
+def test_an_operator_promotes_only_what_is_ready() -> None:
+    state = on_plan()
+    away = {"v2.0.0": Gate(ready=False, reasons=("it is not loaded",))}
+
+    def asked() -> Decided:
+        return endings.promote(state, NOW, OPERATOR, gates=away)
+
+    refusal("VERSION_NOT_READY", asked)
+    ready = endings.promote(state, NOW, OPERATOR, gates={"v2.0.0": READY})
+    assert ready.state.stable == "v2.0.0"

@@ -116,7 +116,13 @@ FAULTS: dict[str, tuple[Proposal, set[str]]] = {
         proposal(PLANNED, plan=(Step(), Step(weight=1))), {"plan[0]"}
     ),
     "a step after everybody": (
-        proposal(PLANNED, plan=(Step(weight=100), Step(weight=100))), {"plan[1]"}
+        proposal(PLANNED, plan=(Step(weight=50), Step(weight=100), Step(weight=100))), {"plan[2]"}
+    ),
+    "nobody to compare with": (
+        proposal(PLANNED, plan=(Step(shadow=100), Step(weight=100))), {"plan[1].weight"}
+    ),
+    "less than a bucket": (
+        proposal(PLANNED, plan=(Step(weight=1e-9), Step(weight=50))), {"plan[0].weight"}
     ),
     "steps between buckets": (
         proposal(PLANNED, plan=(Step(weight=0.05), Step(weight=1, shadow=33.33))),

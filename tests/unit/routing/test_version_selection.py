@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.errors import TidegateError
-from control_plane.routing.catalog import Catalog, known
+from control_plane.routing.catalog import Catalog, known, unknown
 from control_plane.routing.selection import MAX_CACHED, Router, selectors
-from control_plane.routing.state import ModelState, VersionState
+from control_plane.routing.state import Candidate, ModelState, Rollout, VersionState
 from control_plane.types import Life, Version
 
 LIVES = {
@@ -221,3 +221,65 @@ def test_a_version_is_written_as_it_was_read(text: str) -> None:
 def test_what_is_no_semantic_version_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected vMAJOR"):
         Version.parse(text)
+
+
+def of_state(state: ModelState, *versions: str) -> Router:
+    return Router(Catalog([known(state, [Version.parse(text) for text in versions])], None))
+
+
+def standing(**lives: str) -> dict[str, VersionState]:
+    return {
+        name.replace("_", "."): VersionState(life=LIVES[life], since=1)
+        for name, life in lives.items()
+    }
+
+
+def test_without_the_stable_version_no_experimental_one_takes_its_place() -> None:
+    state = ModelState(name="house", stable="v1.0.0", versions=standing(v1_0_0="s", v2_0_0="e"))
+    asked = of_state(state, "v2.0.0")
+    for selector in (None, "stable"):
+        assert refused(asked, None, selector).code == "MODEL_UNAVAILABLE"
+    assert str(asked.resolve(None, "v2").ref.version) == "v2.0.0"
+
+
+def test_without_the_stable_version_another_stable_one_answers() -> None:
+    lives = standing(v1_0_0="s", v1_1_0="s", v2_0_0="e")
+    state = ModelState(name="house", stable="v1.1.0", versions=lives)
+    assert str(of_state(state, "v1.0.0", "v2.0.0").resolve(None, None).ref.version) == "v1.0.0"
+
+
+def test_the_pointer_decides_and_not_the_number() -> None:
+    lives = standing(v1_0_0="s", v2_0_0="s")
+    state = ModelState(name="house", stable="v1.0.0", versions=lives)
+    assert str(of_state(state, "v1.0.0", "v2.0.0").resolve(None, None).ref.version) == "v1.0.0"
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_the_candidate_is_named_only_of_a_public_rollout(*, public: bool) -> None:
+    candidate = Candidate(version="v2.0.0", weight=10)
+    rollout = Rollout(id="ro_x", stable="v1.0.0", candidates=(candidate,), public=public)
+    lives = standing(v1_0_0="s", v2_0_0="e")
+    state = ModelState(name="house", stable="v1.0.0", versions=lives, rollout=rollout)
+    asked = of_state(state, "v1.0.0", "v2.0.0")
+    assert str(asked.resolve(None, "canary").ref.version) == "v2.0.0"
+    assert ("canary" in selectors(asked.model("house"))) is public
+    assert ("canary" in refused(asked, None, "v9").details["aliases"]) is public
+
+
+def test_a_deprecated_version_is_gone_at_its_sunset() -> None:
+    now = [1000.0]
+    ended = VersionState(life=Life.DEPRECATED, since=1, deprecated_at=1, sunset_at=2000)
+    lives = {"v1.0.0": ended, **standing(v2_0_0="s")}
+    state = ModelState(name="house", stable="v2.0.0", versions=lives)
+    model = known(state, [Version.parse("v1.0.0"), Version.parse("v2.0.0")])
+    asked = Router(Catalog([model], None), clock=lambda: now[0])
+    notice = asked.resolve(None, "v1").notice
+    assert notice is not None
+    assert (notice.sunset_at, str(notice.successor)) == (2000, "v2.0.0")
+    now[0] = 2000.0
+    assert refused(asked, None, "v1").code == "MODEL_VERSION_RETIRED"
+
+
+def test_a_model_whose_state_is_not_known_answers_nobody() -> None:
+    asked = Router(Catalog([unknown("house", [Version.parse("v1.0.0")])], None))
+    assert refused(asked, None, None).code == "MODEL_UNAVAILABLE"

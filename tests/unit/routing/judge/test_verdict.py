@@ -166,7 +166,15 @@ def test_without_a_control_the_one_before_is_what_counts() -> None:
     before = judge(slow, Guards(), everything, before=arm())
     assert alarms(before) == {"latency_p50"}
     assert "failing_subjects" not in {each.test for each in before.findings}
-    assert judge(slow, Guards(), everything).decision is Decision.PROMOTE
+    alone = judge(slow, Guards(), everything)
+    assert alone.decision is Decision.HOLD
+    assert "control" in alone.reasons[0]
+
+
+def test_a_candidate_that_answers_hardly_anybody_is_broken_even_without_a_control() -> None:
+    everything = step(weight=1.0, control_weight=0.0)
+    gone = Evidence(arm(failed=1800), Arm())
+    assert alarms(judge(gone, Guards(), everything)) == {"broken"}
 
 
 def test_without_a_control_a_point_of_failures_is_the_hour_and_not_the_candidate() -> None:
