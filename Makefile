@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint bench judge docs lock clean
+.PHONY: help install up test lint bench judge rollouts docs lock clean
 
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -29,6 +29,9 @@ bench: .venv/.dev ## Measure against Triton alone and a plain gateway; writes do
 
 judge: .venv/.dev ## Simulate the judge of rollouts; writes docs/benchmarks/judge.md
 	@$(BIN)/python -m loadtests.judge $(ARGS)
+
+rollouts: .venv/.dev ## Measure rollouts live; writes docs/benchmarks/rollouts.md
+	@$(BIN)/python -m loadtests.rollouts $(ARGS)
 
 docs: .venv/.dev ## Write the generated pages of docs/
 	@$(BIN)/python docs/generate.py

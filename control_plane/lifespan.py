@@ -93,7 +93,11 @@ async def _open_observer(
     reporter.start()
     opened.push_async_callback(reporter.close)
     shadows = ShadowRunner(
-        ShadowRun(upkeep.offer, upkeep.lanes), counts, differences, upkeep.is_pressed
+        ShadowRun(upkeep.offer, upkeep.lanes),
+        counts,
+        differences,
+        upkeep.is_pressed,
+        duty=settings.shadow_duty,
     )
     shadows.start()
     opened.push_async_callback(shadows.close)

@@ -91,7 +91,9 @@ class Observer(Struct, frozen=True):
         seat: Seat,
     ) -> None:
         for shadowed in experiment.shadows:
-            if takes(call.request_id, shadowed.share):
+            if takes(call.request_id, shadowed.share) and self.shadows.has_room(
+                seat.side.rollout, shadowed.ref
+            ):
                 job = ShadowJob(
                     rollout=seat.side.rollout,
                     stage=seat.side.stage,

@@ -160,6 +160,17 @@ class Settings(Struct, frozen=True, kw_only=True):
             ),
         ),
     ] = 2
+    shadow_duty: Annotated[
+        float,
+        Meta(
+            ge=0.01,
+            le=1,
+            description=(
+                "Part of the time in which one process has shadows in flight. Raise it where "
+                "Triton has processors, or GPUs, of its own; see `docs/shadow.md`."
+            ),
+        ),
+    ] = 0.05
     feedback_per_second: Annotated[
         int,
         Meta(

@@ -145,7 +145,7 @@ class Upkeep:
 
     def is_pressed(self) -> bool:
         """True while requests wait for calls, so that whatever is not one of them has to wait."""
-        return sum(self.lanes.waiting().values()) >= PRESSED
+        return self.lanes.pressure >= PRESSED
 
     def _begin_refresh(self) -> None:
         task = asyncio.get_running_loop().create_task(self._refresh())

@@ -101,6 +101,14 @@ class Lanes:
             for backing, lane in self._lanes["main"].items()
         }
 
+    @property
+    def pressure(self) -> int:
+        """Inputs that wait in main and control lanes, of all versions."""
+        lanes = self._lanes
+        return sum(lane.waiting for lane in lanes["main"].values()) + sum(
+            lane.waiting for lane in lanes["control"].values()
+        )
+
     def replace(self, specs: Mapping[Backing, LaneSpec]) -> None:
         """Take these versions for the public ones.
 

@@ -12,6 +12,7 @@ from control_plane.routing.shadow import fields
 from control_plane.routing.shadow.comparing import Comparison
 from control_plane.routing.shadow.jobs import FAULTS, Drop, ShadowAnswer, ShadowJob
 from control_plane.routing.trials import CountStore
+from control_plane.types import ModelRef
 
 MAX_SHADOWS: Final = 64
 """Shadows whose labels are remembered from write to write."""
@@ -53,12 +54,16 @@ class ShadowCounts:
 
     def drop(self, job: ShadowJob, reason: Drop) -> None:
         """Count a request that the shadow did not see."""
+        self.turn_away(job.rollout, job.ref, reason)
+
+    def turn_away(self, rollout: str, ref: ModelRef, reason: Drop) -> None:
+        """Count a request that was not made a job of, as there is no room."""
         self.dropped[reason] += 1
-        self._of(job)[f"{fields.DROPPED}|{reason}"] += 1
+        self._of(rollout, ref)[f"{fields.DROPPED}|{reason}"] += 1
 
     def failed(self, job: ShadowJob, code: str) -> None:
         """Count a request that the shadow failed on; the judge hears of it if it is to blame."""
-        self._of(job)[f"{fields.ERROR}|{code}"] += 1
+        self._of(job.rollout, job.ref)[f"{fields.ERROR}|{code}"] += 1
         if job.is_judged and code in FAULTS:
             tally = self._tally(job)
             # Subjects that fail are told apart only where each has a side of its own.
@@ -67,7 +72,7 @@ class ShadowCounts:
 
     def compared(self, job: ShadowJob, answer: ShadowAnswer, found: Comparison) -> None:
         """Count a request that both versions answered."""
-        counts = self._of(job)
+        counts = self._of(job.rollout, job.ref)
         counts[fields.COMPARED] += 1
         counts[fields.AGREED] += found.agreed
         counts[f"{fields.DISTANCE}|{fields.bin_of(found.distance)}"] += 1
@@ -93,9 +98,9 @@ class ShadowCounts:
         for arm, tally in tallies.items():
             await self._store.add(layout.counts(*arm), tally.drain().counts)
 
-    def _of(self, job: ShadowJob) -> Counter[str]:
+    def _of(self, rollout: str, ref: ModelRef) -> Counter[str]:
         self._pending += 1
-        return self._counts.setdefault((job.rollout, str(job.ref.version)), Counter())
+        return self._counts.setdefault((rollout, str(ref.version)), Counter())
 
     def _tally(self, job: ShadowJob) -> Tally:
         arm = (job.rollout, job.stage, str(job.ref.version))

@@ -31,6 +31,7 @@ RANGES = {
     "DRAIN_S": (0, 3600),
     "DRAIN_DELAY_S": (0, 300),
     "KEEP_ALIVE_S": (1, 3600),
+    "SHADOW_DUTY": (0.01, 1),
     "FEEDBACK_PER_SECOND": (0, 1000),
     "FEEDBACK_KEPT_S": (60, 2_592_000),
     "FEEDBACK_PER_DAY": (1, 1_000_000),

@@ -18,7 +18,7 @@ from control_plane.routing.shadow.counts import ShadowCounts
 from control_plane.routing.shadow.differences import MOST, PER_WRITE, Differences
 from control_plane.routing.shadow.jobs import Drop, Predicted, ShadowAnswer, ShadowJob
 from control_plane.routing.shadow.reading import ShadowReader
-from control_plane.routing.shadow.runner import CONCURRENCY, MAX_WAITING, ShadowRunner
+from control_plane.routing.shadow.runner import MAX_ROUND, MAX_WAITING, ShadowRunner, rest_s
 from control_plane.routing.trials import CountStore
 from control_plane.sealing import Sealer
 from control_plane.telemetry.ids import new_request_id
@@ -182,13 +182,13 @@ async def test_under_pressure_nothing_is_taken_and_what_waits_goes(bench: Bench)
     runner.start()
     for _ in range(10):
         runner.offer(job())
-    await until(lambda: runner.waiting == 10 - CONCURRENCY)
+    await until(lambda: runner.waiting == 9)
     bench.pressed = True
     runner.offer(job())
     released.set()
     report = await bench.settled(runner, 11)
-    assert report.dropped == {"pressed": 11 - CONCURRENCY}
-    assert report.compared == CONCURRENCY
+    assert report.dropped == {"pressed": 10}
+    assert report.compared == 1
 
 
 async def test_what_is_offered_under_pressure_does_not_even_wait(bench: Bench) -> None:
@@ -201,23 +201,44 @@ async def test_what_is_offered_under_pressure_does_not_even_wait(bench: Bench) -
     await runner.close()
 
 
-async def test_two_are_in_flight_at_most(bench: Bench) -> None:
-    in_flight, most = 0, 0
+async def rounds_of(bench: Bench, jobs: int, seconds: float) -> list[int]:
+    """How many were in flight at once in each round, if each takes so many seconds."""
+    in_flight, rounds = 0, list[int]()
 
     async def run(given: ShadowJob) -> ShadowAnswer:
-        nonlocal in_flight, most
+        nonlocal in_flight
         in_flight += 1
-        most = max(most, in_flight)
-        await asyncio.sleep(0.001)
+        if in_flight == 1:
+            rounds.append(0)
+        rounds[-1] = max(rounds[-1], in_flight)
+        await asyncio.sleep(seconds)
         in_flight -= 1
         return await says_good(given)
 
     runner = bench.runner(run)
     runner.start()
-    for _ in range(30):
+    for _ in range(jobs):
         runner.offer(job())
-    await bench.settled(runner, 30)
-    assert most == CONCURRENCY
+    await bench.settled(runner, jobs)
+    return rounds
+
+
+async def test_rounds_of_quick_shadows_grow_and_are_bounded(bench: Bench) -> None:
+    rounds = await rounds_of(bench, 64, 0)
+    assert sum(rounds) == 64
+    assert rounds[0] == 1
+    assert 1 < max(rounds) <= MAX_ROUND
+
+
+async def test_slow_shadows_go_one_by_one(bench: Bench) -> None:
+    assert await rounds_of(bench, 4, 0.02) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("took_s", "rests_s"), [(0.0, 0.02), (0.002, 0.038), (0.02, 0.38), (10.0, 2.0)]
+)
+def test_shadows_rest_for_a_multiple_of_their_time(took_s: float, rests_s: float) -> None:
+    assert rest_s(took_s) == pytest.approx(rests_s)
 
 
 async def test_one_that_takes_too_long_or_breaks_ends_alone(bench: Bench) -> None:
@@ -260,7 +281,7 @@ async def test_a_stop_counts_what_it_gives_up(bench: Bench) -> None:
     runner.start()
     for _ in range(5):
         runner.offer(job())
-    await until(lambda: runner.waiting == 5 - CONCURRENCY)
+    await until(lambda: runner.waiting == 4)
     await runner.close()
     runner.offer(job())
     assert bench.counts.dropped == {Drop.STOPPED: 6}
