@@ -162,7 +162,7 @@ class Front:
             await self.litestar(scope, receive, send_with_ids)
         finally:
             if permit is not None:
-                leave(services, state["principal"], permit, exchange.status)
+                leave(services, state["principal"], permit, scope["path"], exchange.status)
         template = scope.get("path_template")
         if template:
             exchange.route = str(template)

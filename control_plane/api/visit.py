@@ -22,6 +22,8 @@ READ: Final = Price()
 """Of a request that reaches no model."""
 REFUSED: Final = Price(offence=OFFENCE)
 """Of a request that is refused for what it is: it counts as any other, and against the client."""
+_HARMLESS: Final = {("/api/v1/feedback", 404)}
+"""Errors that a client cannot avoid: which predictions are kept for feedback it does not know."""
 DECISION_S: Final = 2.0
 _OUTCOMES: Final = {401: Outcome.AUTH, 403: Outcome.AUTH, 429: Outcome.LIMITED}
 
@@ -107,10 +109,10 @@ def _outcome(status: int) -> Outcome:
     return _OUTCOMES.get(status, Outcome.INVALID)
 
 
-def leave(services: Services, principal: Principal, permit: Permit, status: int) -> None:
+def leave(services: Services, principal: Principal, permit: Permit, path: str, status: int) -> None:
     """End a visit that reached no model; an error of the client's own making counts against it."""
     permit.refund(failed=status >= 400)
-    if 400 <= status < 500:
+    if 400 <= status < 500 and (path, status) not in _HARMLESS:
         services.admission.gate.offend(principal, READ)
 
 
