@@ -151,3 +151,26 @@ def test_names_that_are_no_inputs_are_refused(town: Town) -> None:
     refused = town.operate("POST", "/models/watched/rollout", 422, **body)
     fields = {fault["field"] for fault in refused["error"]["errors"]}
     assert fields == {"sticky_by", "keep_inputs[1]"}
+
+
+def test_a_version_that_broke_since_it_was_loaded_is_found_out_before_it_is_trusted(
+    town: Town,
+) -> None:
+    chosen = {"X-Model-Version": "v1.1.0"}
+    town.eventually(
+        lambda: town.stack.model("watched", {"x": 0.5}, headers=chosen).status_code == 200
+    )
+    broken = town.house.repository / "watched_v1_1_0" / "1" / "broken"
+    broken.touch()
+    try:
+        promote = "/models/watched/versions/v1.1.0/promote"
+        refused = town.operate("POST", promote, 409)
+        assert refused["error"]["code"] == "VERSION_NOT_READY"
+        assert "example 0 fails" in str(refused["error"]["details"]["reasons"])
+        town.operate(
+            "POST", "/models/watched/rollout", 409,
+            candidates=[{"version": "v1.1.0", "weight": 10}],
+        )  # fmt: skip
+    finally:
+        broken.unlink()
+        town.stack.operators.post("/models/watched/versions/v1.1.0/load", json={})

@@ -214,6 +214,7 @@ async def test_an_end_is_undone_by_one_and_comes_again(
     await store.change("house", rolled_back, SYSTEM)
     again = await store.rollout(made)
     assert (again.undone, again.revision, again.created_at) == (False, 3, NOW)
+    assert [former["reason"] for former in again.earlier] == [undone.reason]
     assert len((await store.rollouts("house", None, 10)).items) == 1
     assert await outcome(store.undo(made, ME, expected=1)) == "REVISION_CONFLICT"
     assert await outcome(store.undo(made, ME, expected=3)) == "ok"

@@ -12,17 +12,23 @@ import triton_python_backend_utils as pb_utils
 
 
 class TritonPythonModel:
-    """Behaves as ``behaviour.json`` beside it says: shares ``fails`` and ``errs``, ``delay_s``."""
+    """Behaves as ``behaviour.json`` beside it says: shares ``fails`` and ``errs``, ``delay_s``.
+
+    A file ``broken`` beside it breaks it while it is loaded.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
         folder = Path(args["model_repository"], args["model_version"])
         told = json.loads((folder / "behaviour.json").read_text())
         self._fails, self._errs = told.get("fails", 0.0), told.get("errs", 0.0)
         self._delay_s = told.get("delay_s", 0.0)
+        self._broken = folder / "broken"
 
     def execute(self, requests: list[Any]) -> list[Any]:
         if self._delay_s:
             time.sleep(self._delay_s)
+        if self._broken.exists():
+            raise RuntimeError("this model has broken since it was loaded")
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:
