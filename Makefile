@@ -38,7 +38,8 @@ docs: .venv/.dev ## Write the generated pages of docs/
 
 lock: .venv/.runtime ## Renew the lock files in requirements/ from pyproject.toml and *.in
 	$(LOCK) --upgrade requirements/build.in -o requirements/build.txt
-	$(LOCK) --upgrade pyproject.toml -c requirements/constraints.in -o requirements/runtime.txt
+	$(LOCK) --upgrade pyproject.toml requirements/models.in -c requirements/constraints.in \
+		--overrides requirements/overrides.in -o requirements/runtime.txt
 	$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 
 clean: ## Remove caches, the virtual environment and the data of `make up`

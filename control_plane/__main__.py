@@ -8,8 +8,8 @@ import sys
 import click
 
 from control_plane import cli
+from control_plane.environment import InvalidSettings
 from control_plane.local.errors import LocalError
-from control_plane.settings import InvalidSettings
 
 
 def main() -> None:

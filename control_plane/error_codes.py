@@ -100,11 +100,26 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         "The version is not loaded everywhere, or fails its contract's examples.",
         "`details.reasons` says what is missing; load it, wait, and try again.",
     ),
+    "JOB_ENDED": ErrorSpec(
+        409, "The job has ended already.", "`details.status` says how; read its result."
+    ),
+    "IDEMPOTENCY_IN_PROGRESS": ErrorSpec(
+        409,
+        "A request with this Idempotency-Key is under way.",
+        "Repeat after Retry-After seconds; the answer will be that of the first.",
+        retryable=True,
+    ),
+    "UPLOAD_CONFLICT": ErrorSpec(
+        409,
+        "The object of this upload is there already, or is being written.",
+        "Make another upload; an object is written once.",
+    ),
     "MODEL_VERSION_RETIRED": ErrorSpec(
         410,
         "The version is past its sunset and answers no more.",
         "`details.versions` lists those that do.",
     ),
+    "UPLOAD_EXPIRED": ErrorSpec(410, "The signed address is past its end.", "Make another upload."),
     "PAYLOAD_TOO_LARGE": ErrorSpec(
         413, "The body is larger than this deployment takes.", "`details.limit_bytes` is the limit."
     ),
@@ -117,6 +132,21 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         422,
         "The body is JSON but violates the model's contract.",
         "`errors` lists every fault with its field; `details` is the first of them.",
+    ),
+    "IDEMPOTENCY_CONFLICT": ErrorSpec(
+        422,
+        "This Idempotency-Key came with another request before.",
+        "Use one key for one request; a key is kept for 24 hours.",
+    ),
+    "OBJECT_UNUSABLE": ErrorSpec(
+        422,
+        "The object that an input names is not there, not complete, or not what the input takes.",
+        "See `details`; upload it, or name another.",
+    ),
+    "ADDRESS_REFUSED": ErrorSpec(
+        422,
+        "The address may not be called: not https, not public, or not of a configured bucket.",
+        "Name a public https address.",
     ),
     "RATE_LIMITED": ErrorSpec(
         429,
@@ -142,6 +172,18 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         "Mend what it sends, then wait Retry-After seconds; the wait doubles with each block.",
         retryable=True,
     ),
+    "TOO_MANY_JOBS": ErrorSpec(
+        429,
+        "More jobs of the tenant wait or run than may.",
+        "Wait until some have ended.",
+        retryable=True,
+    ),
+    "TOO_MANY_OPEN": ErrorSpec(
+        429,
+        "The tenant has as many open uploads, streams of events or endpoints as it may.",
+        "Close or delete some.",
+        retryable=True,
+    ),
     "HEADERS_TOO_LARGE": ErrorSpec(
         431,
         "The request line and the headers are larger than 64 KiB.",
@@ -152,6 +194,11 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         "The server failed in a way that it should not.",
         "Report the request id.",
         retryable=True,
+    ),
+    "WORKER_LOST": ErrorSpec(
+        500,
+        "Every worker that took the job was gone before it had finished.",
+        "Look at the input: it may be what ends them. Report the job's id.",
     ),
     "NOT_AVAILABLE": ErrorSpec(
         501, "This deployment does not offer the option asked for.", "Leave the option out."
@@ -172,6 +219,18 @@ CATALOGUE: Final[dict[str, ErrorSpec]] = {
         503,
         "It cannot be decided whether the call may proceed: a server that keeps the accounts "
         "is away.",
+        "Repeat after Retry-After seconds, with backoff.",
+        retryable=True,
+    ),
+    "JOBS_UNAVAILABLE": ErrorSpec(
+        503,
+        "Jobs cannot be taken or read: the server that keeps them is away, full, or not durable.",
+        "Repeat after Retry-After seconds, with backoff.",
+        retryable=True,
+    ),
+    "UPLOADS_UNAVAILABLE": ErrorSpec(
+        503,
+        "The object store cannot be reached.",
         "Repeat after Retry-After seconds, with backoff.",
         retryable=True,
     ),

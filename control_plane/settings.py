@@ -1,27 +1,24 @@
-"""Settings: typed, from the environment, read once, refused at the start when out of range.
+"""The settings: their types, ranges and defaults; ``environment.py`` reads them.
 
 ``docs/settings.md`` is generated from the sentences below.
 """
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
-from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from control_plane.abuse import AbuseRules
 from control_plane.issuers import OidcIssuer
 from control_plane.patterns import exactly
+from control_plane.setting_groups import (
+    EgressSettings,
+    JobSettings,
+    UploadSettings,
+    WebhookSettings,
+)
 
-PREFIX: Final = "TIDEGATE_"
-ADMIN_URL: Final = "TIDEGATE_ADMIN_URL"
-ADMIN_KEY: Final = "TIDEGATE_ADMIN_KEY"
-CLIENT_VARIABLES: Final = frozenset({ADMIN_URL, ADMIN_KEY})
-"""What commands that call the operators' API read; no settings, and no fault beside them."""
 _PORT: Final = (
     r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 )
@@ -31,7 +28,10 @@ _REDIS: Final = exactly("(redis|rediss|unix)://.+")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """All settings of the control plane; the field ``triton_urls`` is ``TIDEGATE_TRITON_URLS``."""
+    """All settings of the control plane; the field ``triton_urls`` is ``TIDEGATE_TRITON_URLS``.
+
+    What only one concern needs is in a group: ``jobs.lease_s`` is ``TIDEGATE_JOBS_LEASE_S``.
+    """
 
     triton_urls: Annotated[
         tuple[Annotated[str, Meta(pattern=_TARGET)], ...],
@@ -233,94 +233,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     access_log: Annotated[
         bool, Meta(description=("Write one JSON line a request to standard output."))
     ] = True
-
-
-class InvalidSettings(Exception):
-    """The environment does not make valid settings.
-
-    Attributes:
-        problems: One line for each, naming the variable.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-def load_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from ``TIDEGATE_*`` variables.
-
-    Raises:
-        InvalidSettings: Naming every variable that is unknown, missing or out of its range.
-    """
-    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for variable, text in sorted(environment.items()):
-        if not variable.startswith(PREFIX) or variable in CLIENT_VARIABLES:
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name not in fields or variable != variable.upper():
-            problems.append(_unknown(variable, fields))
-        elif text.strip():
-            value = _convert(variable, text.strip(), fields[name], problems)
-            values[name] = value
-    for name, field in fields.items():
-        if field.required and name not in values:
-            problems.append(f"{PREFIX}{name.upper()} is missing: {_sentence(field)}")
-    if problems:
-        raise InvalidSettings(problems)
-    return Settings(**values)
-
-
-def _unknown(variable: str, fields: Mapping[str, Any]) -> str:
-    wanted = variable.removeprefix(PREFIX).lower()
-    near = difflib.get_close_matches(wanted, list(fields), n=1)
-    hint = f": did you mean {PREFIX}{near[0].upper()}?" if near else ""
-    return f"{variable} is no setting{hint}"
-
-
-def _convert(
-    variable: str, text: str, field: msgspec.structs.FieldInfo, problems: list[str]
-) -> Any:
-    raw: Any = text
-    if field.name in {"triton_urls", "trusted_proxies"}:
-        raw = [part.strip() for part in text.split(",") if part.strip()]
-    try:
-        if field.name in {"oidc_issuers", "abuse_rules"}:
-            return msgspec.json.decode(text, type=field.type)
-        for network in raw if field.name == "trusted_proxies" else ():
-            ipaddress.ip_network(network, strict=False)
-        return msgspec.convert(raw, field.type, strict=False)
-    except ValueError as error:
-        problems.append(f"{variable}: {error} ({_sentence(field)})")
-        return None
-
-
-def _sentence(field: msgspec.structs.FieldInfo) -> str:
-    schema = msgspec.json.schema(field.type)
-    return str(schema.get("description", ""))
-
-
-def describe() -> list[dict[str, str]]:
-    """Every setting with its variable, type, default and sentence, for the documentation."""
-    rows = []
-    for field in msgspec.structs.fields(Settings):
-        schema = msgspec.json.schema(field.type)
-        default = "required" if field.required else msgspec.json.encode(field.default).decode()
-        rows.append(
-            {
-                "variable": PREFIX + field.name.upper(),
-                "default": "none" if field.default is None else default,
-                "range": _range(schema),
-                "meaning": schema.get("description", ""),
-            }
-        )
-    return rows
-
-
-def _range(schema: dict[str, Any]) -> str:
-    options = schema.get("anyOf", [{"type": "object"}])
-    kinds = schema.get("type") or " or ".join(option["type"] for option in options)
-    low, high = schema.get("minimum"), schema.get("maximum")
-    return f"{kinds}, {low} to {high}" if low is not None else str(kinds)
+    jobs: JobSettings = JobSettings()
+    uploads: UploadSettings = UploadSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    egress: EgressSettings = EgressSettings()

@@ -7,6 +7,7 @@ needs of another is a Protocol here, handed in by ``lifespan``.
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -168,3 +169,61 @@ class BatchCodec(Protocol):
 
     def split(self, outputs: dict[str, Tensor], size: int) -> list[Any]:
         """Split a batch's outputs into one row (or one error) an input."""
+
+
+class ObjectRule(Struct, frozen=True):
+    """What an input takes for an object.
+
+    Attributes:
+        media_types: Such as ``audio/wav``; lower case, without parameters.
+        max_bytes: Largest size.
+    """
+
+    media_types: tuple[str, ...]
+    max_bytes: int
+
+
+class PinnedObject(Struct, frozen=True):
+    """An object as it was when it was looked at: what is read later is this, or an error.
+
+    Attributes:
+        url: As the client named it.
+        media_type: Lower case, without parameters.
+        size: Bytes.
+        pin: What tells this content from any other at the same address; the store's business.
+    """
+
+    url: str
+    media_type: str
+    size: int
+    pin: str
+
+
+class OpenObject(Protocol):
+    """An object that is being read; only the parts asked for are in memory."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    async def read(self, start: int, length: int) -> bytes:
+        """At most so many bytes from a place on; fewer at the end.
+
+        Raises:
+            TidegateError: OBJECT_UNUSABLE if it is not what was pinned any more,
+                UPLOADS_UNAVAILABLE if its store cannot be reached.
+        """
+
+
+class ObjectSource(Protocol):
+    """Where the objects lie that inputs name."""
+
+    async def pin(self, tenant: str, url: str, rule: ObjectRule) -> PinnedObject:
+        """Look at an object of a tenant's, or at an address that may be fetched.
+
+        Raises:
+            TidegateError: OBJECT_UNUSABLE, ADDRESS_REFUSED or UPLOADS_UNAVAILABLE.
+        """
+
+    def open(self, tenant: str, pinned: PinnedObject) -> AbstractAsyncContextManager[OpenObject]:
+        """Read what was pinned."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from control_plane.environment import describe
 from control_plane.error_codes import CATALOGUE
-from control_plane.settings import describe
 from control_plane.telemetry.metrics import Metrics
 
 HERE = Path(__file__).resolve().parent

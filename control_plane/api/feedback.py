@@ -8,8 +8,8 @@ from litestar import Request, post
 from litestar.datastructures import State
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control_plane.api.visit import principal_of
-from control_plane.errors import Forbidden, InvalidInput, Unauthenticated
+from control_plane.api.visit import member_of
+from control_plane.errors import Forbidden, InvalidInput
 from control_plane.patterns import exactly
 from control_plane.routing.feedback.service import Truth
 from control_plane.services import Services
@@ -59,11 +59,7 @@ class FeedbackView(Struct, frozen=True, kw_only=True):
 @post("/api/v1/feedback", status_code=200, request_max_body_size=MAX_BODY_BYTES)
 async def give_feedback(request: Request[Any, Any, Any], state: State) -> FeedbackView:
     """Attach the truth to an earlier prediction of the caller's tenant."""
-    principal = principal_of(request)
-    if principal.kind == "anonymous":
-        raise Unauthenticated(
-            "Feedback is kept of tenants: an API key or an access token is needed"
-        )
+    principal = member_of(request, "Predictions that are kept")
     given = body.shaped(await body.read_json(request), FeedbackBody)
     truth = _truth(given)
     services: Services = state.services

@@ -9,7 +9,7 @@ from litestar.types import HTTPScope, Receive
 from msgspec import Struct
 
 from control_plane.admission.principal import Principal
-from control_plane.api.render import prediction_headers, prediction_v1, prediction_v2
+from control_plane.api.render import prediction_headers
 from control_plane.api.request import (
     MAX_BODY_S,
     check_query,
@@ -22,6 +22,7 @@ from control_plane.api.request import (
 from control_plane.choice import PredictCall
 from control_plane.errors import TidegateError
 from control_plane.problem import JSON, Headers
+from control_plane.rendering import prediction_v1, prediction_v2
 from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
 

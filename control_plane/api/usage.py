@@ -16,8 +16,8 @@ from control_plane.admission.usage.lines import Client, Compute, Count, Errors, 
 from control_plane.admission.usage.period import Group, moment, read_period
 from control_plane.admission.usage.quota import Quota
 from control_plane.admission.usage.tallies import Spot, Tally
-from control_plane.api.visit import principal_of
-from control_plane.errors import InvalidParameter, Unauthenticated
+from control_plane.api.visit import member_of
+from control_plane.errors import InvalidParameter
 from control_plane.services import Services
 
 DEFAULT_LIMIT: Final = 100
@@ -62,9 +62,7 @@ async def get_usage(
     limit: FromQuery[str | None] = None,
 ) -> UsageView:
     """Usage of the caller's tenant by client, model, version and hour, day or month."""
-    principal = principal_of(request)
-    if principal.kind == "anonymous":
-        raise Unauthenticated("Usage is kept of tenants: an API key or an access token is needed")
+    principal = member_of(request, "Figures of usage")
     period = read_period(start, to, time.time())
     by = _group(group)
     services: Services = state.services

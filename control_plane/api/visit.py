@@ -60,6 +60,22 @@ def principal_of(request: Request[Any, Any, Any]) -> Principal:
     return principal
 
 
+def member_of(request: Request[Any, Any, Any], what: str) -> Principal:
+    """Who visits, if it is one of a tenant's.
+
+    Args:
+        request: Of the visit.
+        what: What is kept of tenants, in the plural: ``Jobs``.
+
+    Raises:
+        Unauthenticated: If it is nobody's.
+    """
+    principal = principal_of(request)
+    if principal.kind == "anonymous":
+        raise Unauthenticated(f"{what} are of tenants: an API key or an access token is needed")
+    return principal
+
+
 async def admit(
     services: Services, principal: Principal, price: Price, exchange: Exchange
 ) -> Permit:

@@ -14,7 +14,7 @@ import click
 import httpx
 
 from control_plane.cli.options import FOLDER
-from control_plane.settings import ADMIN_KEY, ADMIN_URL
+from control_plane.environment import ADMIN_KEY, ADMIN_URL
 
 BASE: Final = "/admin/v1"
 TIMEOUT_S: Final = 30.0

@@ -7,8 +7,8 @@ import os
 
 import click
 
+from control_plane.environment import load_settings
 from control_plane.local import notice
-from control_plane.settings import load_settings
 from control_plane.sockets import Inherited
 
 ROLES = {

@@ -9,8 +9,9 @@ from pathlib import Path
 from socket import socket
 from typing import Final
 
+from control_plane.environment import PREFIX
 from control_plane.local.process import ChildSpec
-from control_plane.settings import PREFIX, Settings
+from control_plane.settings import Settings
 
 STOP_MARGIN_S: Final = 5.0
 """What a process gets beyond its own drain before it is killed, in seconds."""

@@ -13,11 +13,12 @@ from msgspec import Struct, structs
 from control_plane.admission.accounts.shapes import ApiKey, Tenant
 from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity import apikeys
+from control_plane.environment import PREFIX
 from control_plane.errors import TidegateError
 from control_plane.local.datadir import DataDir, replace_private
 from control_plane.local.errors import StartRefused
 from control_plane.records.transaction import SYSTEM
-from control_plane.settings import PREFIX, Settings
+from control_plane.settings import Settings
 
 DEMO: Final = "demo"
 DEMO_TIER: Final = "internal"

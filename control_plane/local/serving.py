@@ -10,10 +10,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from control_plane.environment import load_settings
 from control_plane.local.addresses import join, listen, port_of, public_door
 from control_plane.local.control import child_environment, control_plane_children
 from control_plane.local.supervisor import supervise
-from control_plane.settings import load_settings
 
 
 class ServeOptions(Struct, frozen=True):

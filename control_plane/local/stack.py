@@ -24,6 +24,7 @@ from typing import Final
 from msgspec import Struct
 
 from control_plane.contracts.repository import read_repository
+from control_plane.environment import PREFIX, load_settings
 from control_plane.local import models
 from control_plane.local.addresses import (
     LOOPBACK,
@@ -44,7 +45,6 @@ from control_plane.local.process import ChildSpec
 from control_plane.local.supervisor import supervise
 from control_plane.local.triton import TritonPorts, has_gpu, triton_child
 from control_plane.local.valkey import valkey_child, valkey_url
-from control_plane.settings import PREFIX, load_settings
 
 REFERENCE_MODEL: Final = "sentiment"
 _OURS: Final = ("TRITON_URLS", "REDIS_URL", "LIMITS_REDIS_URL")

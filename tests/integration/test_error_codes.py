@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from control_plane.app import create_app
+from control_plane.environment import load_settings
 from control_plane.error_codes import CATALOGUE
 from control_plane.routing.state import ModelState, VersionState
-from control_plane.settings import load_settings
 from control_plane.telemetry.metrics import Metrics
 from control_plane.types import Life
 from tests.stack import Door, Gateway, Stack, Triton, environment, until

@@ -11,7 +11,7 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from control_plane.admin_app import create_admin_app
-from control_plane.settings import load_settings
+from control_plane.environment import load_settings
 from control_plane.telemetry.admission_metrics import AdmissionMetrics
 from control_plane.telemetry.rollout_metrics import RolloutMetrics
 from tests.integration.admin.conftest import SETTINGS, Door, MintKey

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from control_plane.api import predict
 from control_plane.app import create_app
-from control_plane.settings import load_settings
+from control_plane.environment import load_settings
 from control_plane.telemetry.metrics import Metrics
 from tests.stack import Customer, Stack, environment, until
 

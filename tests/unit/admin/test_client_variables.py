@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from control_plane.settings import CLIENT_VARIABLES, InvalidSettings, load_settings
+from control_plane.environment import CLIENT_VARIABLES, InvalidSettings, load_settings
 
 
 def problems(environment: dict[str, str]) -> list[str]:

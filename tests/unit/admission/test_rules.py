@@ -19,7 +19,7 @@ from control_plane.admission.abuse.steps import (
     kept_until,
     next_block,
 )
-from control_plane.settings import InvalidSettings, load_settings
+from control_plane.environment import InvalidSettings, load_settings
 from loadtests.abuse.abusive import ABUSIVE
 from loadtests.abuse.normal import NORMAL
 from loadtests.abuse.replay import population, replay

@@ -8,6 +8,7 @@ from control_plane.api import render
 from control_plane.contracts.answers import AnswerDecoder
 from control_plane.contracts.document import AnswerSpec, WarningSpec
 from control_plane.pipeline import Prediction
+from control_plane.rendering import prediction_v1, prediction_v2
 
 FLAT = {"prediction": "good", "confidence": 0.75}
 FURTHER = {"probabilities": {"bad": 0.25, "good": 0.75}}
@@ -23,7 +24,7 @@ def prediction(**warnings: str) -> Prediction:
 
 
 def test_v1_is_flat_for_ever() -> None:
-    assert msgspec.json.decode(render.prediction_v1(prediction(), "req_1")) == {
+    assert msgspec.json.decode(prediction_v1(prediction(), "req_1")) == {
         "prediction": "good",
         "confidence": 0.75,
         "model": "sentiment",
@@ -34,7 +35,7 @@ def test_v1_is_flat_for_ever() -> None:
 
 def test_v2_is_structured() -> None:
     warned = prediction(LOW="Low")
-    assert msgspec.json.decode(render.prediction_v2(warned, "req_1")) == {
+    assert msgspec.json.decode(prediction_v2(warned, "req_1")) == {
         "data": DATA,
         "model": {"name": "sentiment", "version": "v2.3.1", "rollout": None},
         "usage": {"units": 3},

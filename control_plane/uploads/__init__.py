@@ -1,0 +1,1 @@
+"""Large files: made known, written once under a signed address, read in parts."""

@@ -1,0 +1,1 @@
+"""Tells receivers of ends: a durable outbox, signed deliveries, a schedule of attempts."""

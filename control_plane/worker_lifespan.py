@@ -1,0 +1,1 @@
+"""Opens what a worker works with, and closes it."""
