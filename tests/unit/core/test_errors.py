@@ -43,21 +43,33 @@ PROMISED = {
     "LIFE_CONFLICT": 409,
     "CONTRACT_BREAKING": 409,
     "VERSION_NOT_READY": 409,
+    "JOB_ENDED": 409,
+    "IDEMPOTENCY_IN_PROGRESS": 409,
+    "UPLOAD_CONFLICT": 409,
     "MODEL_VERSION_RETIRED": 410,
+    "UPLOAD_EXPIRED": 410,
     "PAYLOAD_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "HEADERS_TOO_LARGE": 431,
     "INVALID_INPUT": 422,
+    "IDEMPOTENCY_CONFLICT": 422,
+    "OBJECT_UNUSABLE": 422,
+    "ADDRESS_REFUSED": 422,
     "RATE_LIMITED": 429,
     "CONCURRENCY_LIMITED": 429,
     "QUOTA_EXCEEDED": 429,
     "TEMPORARILY_BLOCKED": 429,
+    "TOO_MANY_JOBS": 429,
+    "TOO_MANY_OPEN": 429,
+    "WORKER_LOST": 500,
     "INTERNAL": 500,
     "NOT_AVAILABLE": 501,
     "MODEL_FAILED": 502,
     "OVERLOADED": 503,
     "ADMISSION_UNAVAILABLE": 503,
     "MODEL_UNAVAILABLE": 503,
+    "JOBS_UNAVAILABLE": 503,
+    "UPLOADS_UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
 CLASSES = [
@@ -83,10 +95,11 @@ def test_every_code_comes_with_summary_and_remedy() -> None:
 
 
 def test_only_what_may_succeed_later_is_retryable() -> None:
+    final = {"NOT_AVAILABLE", "WORKER_LOST"}
     retryable = {code for code, spec in CATALOGUE.items() if spec.retryable}
     assert retryable == {
         code for code, status in PROMISED.items() if status == 429 or status >= 500
-    } - {"NOT_AVAILABLE"}
+    } - final | {"IDEMPOTENCY_IN_PROGRESS"}
 
 
 def test_every_code_that_is_raised_is_in_the_catalogue() -> None:
