@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -17,6 +18,19 @@ _VERSIONS: Final = {"version": "VERSION", "life": "LIFE", "role": "ROLE", "ready
                     "note": "NOTE"}  # fmt: skip
 _MODELS: Final = {"name": "MODEL", "stable": "STABLE", "latest": "LATEST", "rollout": "ROLLOUT",
                   "lives": "VERSIONS"}  # fmt: skip
+
+
+def _on_version(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that acts on VERSION of MODEL, at a stated revision if one is given."""
+    for decorate in (
+        as_json,
+        connected,
+        revision,
+        click.argument("version"),
+        click.argument("model"),
+    ):
+        command = decorate(command)
+    return command
 
 
 @click.command()
@@ -60,14 +74,10 @@ def refresh(api: Api, *, json: bool) -> None:
 
 
 @click.command()
-@click.argument("model")
-@click.argument("version")
 @click.option("--allow-breaking", is_flag=True, help="Even if its contract breaks that of the "
               "stable version; the audit log says so.")  # fmt: skip
 @wait
-@revision
-@connected
-@as_json
+@_on_version
 def promote(
     api: Api,
     model: str,
@@ -99,8 +109,6 @@ def promote(
 
 
 @click.command()
-@click.argument("model")
-@click.argument("version")
 @click.option(
     "--sunset",
     type=Moment(),
@@ -109,9 +117,7 @@ def promote(
     help="From when on it is retired: `2027-03-31`, `2027-03-31T12:00Z` or `90d`, UTC.",
 )
 @click.option("--info", default="", metavar="URL", help="Where clients read what to do instead.")
-@revision
-@connected
-@as_json
+@_on_version
 def deprecate(
     api: Api, model: str, version: str, *, sunset: int, info: str, revision: int | None, json: bool
 ) -> None:
@@ -122,12 +128,8 @@ def deprecate(
 
 
 @click.command()
-@click.argument("model")
-@click.argument("version")
 @click.option("--yes", is_flag=True, help="Yes, end it.")
-@revision
-@connected
-@as_json
+@_on_version
 def retire(
     api: Api, model: str, version: str, *, yes: bool, revision: int | None, json: bool
 ) -> None:
@@ -138,23 +140,15 @@ def retire(
 
 
 @click.command()
-@click.argument("model")
-@click.argument("version")
-@revision
-@connected
-@as_json
+@_on_version
 def revive(api: Api, model: str, version: str, *, revision: int | None, json: bool) -> None:
     """Take a retired VERSION back, as experimental."""
     _print(_post(api, model, version, "revive", revision), json=json)
 
 
 @click.command()
-@click.argument("model")
-@click.argument("version")
 @wait
-@revision
-@connected
-@as_json
+@_on_version
 def load(
     api: Api, model: str, version: str, *, wait: int | None, revision: int | None, json: bool
 ) -> None:
@@ -170,11 +164,7 @@ def load(
 
 
 @click.command()
-@click.argument("model")
-@click.argument("version")
-@revision
-@connected
-@as_json
+@_on_version
 def unload(api: Api, model: str, version: str, *, revision: int | None, json: bool) -> None:
     """Let every Triton unload VERSION, once nobody waits for an answer of it any more."""
     _print(_post(api, model, version, "unload", revision), json=json)

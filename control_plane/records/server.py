@@ -18,7 +18,7 @@ from msgspec import Struct
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import RedisError
 
-from control_plane.errors import AdmissionUnavailable
+from control_plane.errors import AdmissionUnavailable, TidegateError
 from control_plane.records.pages import Page, cursor, last_of
 from control_plane.records.record import Record
 from control_plane.records.transaction import Actor, Change, Moved, moved, not_found
@@ -109,6 +109,25 @@ class RecordServer:
             raise not_found()
         return msgspec.json.decode(text, type=kind.type)
 
+    async def find(self, kind: Kind[_R], name: str) -> _R | None:
+        """A record, or None if there is none."""
+        try:
+            return await self.read(kind, name)
+        except TidegateError as error:
+            if error.code != "NOT_FOUND":
+                raise
+            return None
+
+    def dated(self, record: _R, before: _R | None) -> _R:
+        """A record with the revision and the times that follow on the one before."""
+        now = self.now()
+        return msgspec.structs.replace(
+            record,
+            revision=1 if before is None else before.revision + 1,
+            created_at=now if before is None else before.created_at,
+            updated_at=now,
+        )
+
     async def read_at(self, kind: Kind[_R], name: str, expected: int | None) -> _R:
         """A record, or ``REVISION_CONFLICT`` if it is at another revision than expected."""
         found = await self.read(kind, name)
@@ -129,8 +148,7 @@ class RecordServer:
 
     async def create(self, record: _R, decide: Callable[[_R], Change], by: Actor) -> _R:
         """Make a record at revision 1."""
-        now = self.now()
-        made = msgspec.structs.replace(record, revision=1, created_at=now, updated_at=now)
+        made = self.dated(record, None)
         await self.commit(decide(made), by)
         return made
 
@@ -150,8 +168,7 @@ class RecordServer:
             edited = edit(before)
             if edited == before:
                 return before
-            revision, now = before.revision + 1, self.now()
-            after = msgspec.structs.replace(edited, revision=revision, updated_at=now)
+            after = self.dated(edited, before)
             await self.commit(decide(before, after), by)
             return after
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 import redis.asyncio as redis
 from msgspec import structs
 
-from control_plane.errors import TidegateError
 from control_plane.records.pages import Page
 from control_plane.records.record import Record
 from control_plane.records.server import Kind, RecordServer, repeated
@@ -29,8 +28,6 @@ KEPT_ENDS: Final = 10
 
 Found = Callable[[ModelState | None], Mapping[str, Seen]]
 """The versions in the repository, and how they compare with the stable version of a state."""
-
-_R = TypeVar("_R", bound=Record)
 
 _MODEL: Final = Kind(ModelState, layout.model_record, MODEL_NAME)
 _ENDED: Final = Kind(EndedRollout, layout.rollout_record, ENDED_ROLLOUT)
@@ -93,11 +90,11 @@ class ModelStore:
         """
 
         async def step() -> ModelState | None:
-            before = await self._find(_MODEL, name)
+            before = await self._records.find(_MODEL, name)
             after = seeding.seen(name, before, found(before), self.now())
             if after is None:
                 return before
-            after = self._dated(after, before)
+            after = self._records.dated(after, before)
             await self._records.commit(model_changed(before, after, "model.seen"), by)
             return after
 
@@ -158,15 +155,15 @@ class ModelStore:
 
     async def repository_revision(self) -> int:
         """How often the repository was to be read again; 0 if never."""
-        found = await self._find(_REPOSITORY, "models")
+        found = await self._records.find(_REPOSITORY, "models")
         return 0 if found is None else found.revision
 
     async def refresh(self, by: Actor) -> int:
         """Have every process read the model repository again; its revision afterwards."""
 
         async def step() -> int:
-            before = await self._find(_REPOSITORY, "models")
-            after = self._dated(Record(), before)
+            before = await self._records.find(_REPOSITORY, "models")
+            after = self._records.dated(Record(), before)
             await self._records.commit(repository_refreshed(before, after), by)
             return after.revision
 
@@ -182,30 +179,12 @@ class ModelStore:
         """Write what was decided on a state, and on what was kept of a rollout's end."""
         if decided.state == before:
             return before
-        after, ended = self._dated(decided.state, before), None
+        after, ended = self._records.dated(decided.state, before), None
         if decided.ended is not None:
-            earlier = earlier or await self._find(_ENDED, decided.ended.id)
-            ended = (earlier, self._dated(_after(earlier, decided.ended), earlier))
+            earlier = earlier or await self._records.find(_ENDED, decided.ended.id)
+            ended = (earlier, self._records.dated(_after(earlier, decided.ended), earlier))
         await self._records.commit(model_changed(before, after, decided.action, ended), by)
         return after
-
-    async def _find(self, kind: Kind[_R], name: str) -> _R | None:
-        try:
-            return await self._records.read(kind, name)
-        except TidegateError as error:
-            if error.code != "NOT_FOUND":
-                raise
-            return None
-
-    def _dated(self, record: _R, before: _R | None) -> _R:
-        """A record with the revision and the times that follow on the one before."""
-        now = self.now()
-        return structs.replace(
-            record,
-            revision=1 if before is None else before.revision + 1,
-            created_at=now if before is None else before.created_at,
-            updated_at=now,
-        )
 
 
 def _after(earlier: EndedRollout | None, ended: EndedRollout) -> EndedRollout:
