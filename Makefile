@@ -1,13 +1,13 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint bench judge rollouts docs lock clean
+.PHONY: help install up test lint bench judge rollouts chaos jobs-bench docs lock clean
 
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-header --no-emit-index-url --no-emit-find-links
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.runtime ## Make .venv with everything that running needs (.venv/bin/tidegate)
 	@:
@@ -32,6 +32,12 @@ judge: .venv/.dev ## Simulate the judge of rollouts; writes docs/benchmarks/judg
 
 rollouts: .venv/.dev ## Measure rollouts live; writes docs/benchmarks/rollouts.md
 	@$(BIN)/python -m loadtests.rollouts $(ARGS)
+
+chaos: .venv/.dev ## Kill everything under 10,000 jobs; defences: make chaos ARGS="--defences"
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+jobs-bench: .venv/.dev ## Measure rates of jobs; writes docs/benchmarks/jobs.md
+	@$(BIN)/python -m loadtests.jobs $(ARGS)
 
 docs: .venv/.dev ## Write the generated pages of docs/
 	@$(BIN)/python docs/generate.py

@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from control_plane.admin import (
     audit,
     blocks,
+    jobs,
     keys,
     models,
     openapi,
@@ -54,6 +55,7 @@ RESOURCES: Final = (
     models.HANDLERS,
     rollouts.HANDLERS,
     rollout_reports.HANDLERS,
+    jobs.HANDLERS,
     audit.HANDLERS,
 )
 """What operators' keys open; each handler says in its ``opt`` which scope it asks for."""

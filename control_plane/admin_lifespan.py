@@ -28,12 +28,15 @@ from control_plane.admission.service import seed
 from control_plane.admission.usage.customers import Customers
 from control_plane.admission.usage.export import UsageExport
 from control_plane.admission.usage.reading import Usage
+from control_plane.jobs.operators import OperatorJobs
+from control_plane.jobs.store import JobStore
 from control_plane.records.audit import AuditLog
 from control_plane.records.server import TIMEOUT_S
 from control_plane.routing.feedback.accuracy import Accuracies
 from control_plane.routing.judge.loop import RolloutJudge
 from control_plane.routing.state import ModelState
 from control_plane.routing.store import ModelStore
+from control_plane.sealing import Sealer
 from control_plane.settings import Settings
 from control_plane.tasks import end
 from control_plane.telemetry.admission_metrics import AdmissionMetrics
@@ -98,6 +101,11 @@ async def open_admin_services(
             versions=versions,
             insights=Insights(servers.limits, settings.data_key),
             accuracies=Accuracies(servers.limits),
+            jobs=OperatorJobs(
+                JobStore(servers.records, settings.jobs),
+                Sealer(settings.data_key),
+                recorder(servers.records),
+            ),
         )
 
 

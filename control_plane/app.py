@@ -11,8 +11,9 @@ from litestar import Litestar
 from prometheus_client import REGISTRY
 
 from control_plane import memory
-from control_plane.api import catalog, feedback, health, reference, usage
+from control_plane.api import catalog, feedback, health, jobs, reference, uploads, usage, webhooks
 from control_plane.api.front import Front
+from control_plane.jobs.durability import ensure_durable_at
 from control_plane.lifespan import open_services
 from control_plane.server import serve
 from control_plane.settings import Settings
@@ -54,6 +55,15 @@ def create_app(
             catalog.get_schema,
             usage.get_usage,
             feedback.give_feedback,
+            uploads.make_upload,
+            uploads.list_uploads,
+            uploads.get_upload,
+            uploads.delete_upload,
+            *webhooks.HANDLERS,
+            jobs.list_jobs,
+            jobs.get_job,
+            jobs.cancel_job,
+            jobs.follow_job,
             reference.openapi_json,
             reference.docs_page,
             reference.docs_asset,
@@ -75,8 +85,12 @@ def run_http(inherited: Inherited, settings: Settings) -> None:
     Args:
         inherited: Where to serve, and whom to tell.
         settings: As read at the start.
+
+    Raises:
+        InvalidSettings: If the system of record may not keep jobs.
     """
     setup_logs()
+    ensure_durable_at(settings.redis_url, settings.jobs)
     access_log = AccessLog(1) if settings.access_log else None
     draining = threading.Event()
     metrics = Metrics(REGISTRY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from control_plane.admission.limits.permit import Permit
 from control_plane.admission.principal import Principal
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.envelope import Envelope
-from control_plane.contracts.inputs import MAX_FAULTS
+from control_plane.contracts.inputs import MAX_FAULTS, InputSchema
 from control_plane.errors import (
     Fault,
     Forbidden,
@@ -82,6 +83,18 @@ class Choice(Struct, frozen=True):
     seat: Seat | None = None
 
 
+class Pinned(Struct, frozen=True):
+    """What answers a request later, whatever is promoted until then.
+
+    Attributes:
+        contract: Of the version that will answer.
+        inputs: As that version takes them.
+    """
+
+    contract: CompiledContract
+    inputs: Any
+
+
 class Chooser:
     """Chooses the version that answers."""
 
@@ -109,6 +122,59 @@ class Chooser:
         if route.experiment is None:
             return self._taken(call, envelope, route, route.ref, MAIN_LANE)
         return self._seated(call, envelope, route, route.experiment)
+
+    def pin(
+        self,
+        call: PredictCall,
+        envelope: Envelope,
+        taken: Callable[[Envelope, CompiledContract], Any],
+    ) -> Pinned:
+        """The version that answers later, ready now or not; no trial of a rollout is counted.
+
+        The subject's side of a rollout answers if it takes the request, else the stable version.
+
+        Args:
+            call: Who asks.
+            envelope: For what.
+            taken: The inputs as a version takes them; raises where it does not.
+
+        Raises:
+            TidegateError: Any error of routing and rights, and what ``taken`` raises.
+        """
+        route = self._route(call, envelope)
+        if route.experiment is None:
+            return self._pinned(call, envelope, route.ref, taken)
+        rest = route.experiment.rest.ref
+        rollout = route.experiment.rollout
+        side = route.experiment.seat(_subject(rollout.sticky_by, call, envelope)).side.ref
+        if side != rest:
+            with suppress(InvalidInput, Unauthenticated, Forbidden):
+                return self._pinned(call, envelope, side, taken)
+        return self._pinned(call, envelope, rest, taken)
+
+    def valid(
+        self, envelope: Envelope, contract: CompiledContract, schema: InputSchema
+    ) -> dict[str, Any]:
+        """The completed inputs; every fault of inputs and options is told at once.
+
+        Args:
+            envelope: With the inputs.
+            contract: Of the version.
+            schema: Of its inputs, as they come in this request.
+
+        Raises:
+            InvalidInput: With the versions that accept the inputs, where there are any.
+            NotAvailable: If an option is asked for that is not offered.
+        """
+        inputs: Any = envelope.inputs
+        if envelope.faults or not schema.accepts(inputs):
+            of_inputs = schema.faults(inputs)
+            named = self._with_alternatives(of_inputs, contract.ref, inputs) if of_inputs else []
+            raise InvalidInput([*envelope.faults, *named][:MAX_FAULTS])
+        if envelope.explain:
+            raise NotAvailable("Explanations are not offered", details={"option": "explain"})
+        filled: dict[str, Any] = schema.filled(inputs)
+        return filled
 
     def stand_in(self, call: PredictCall, envelope: Envelope, choice: Choice) -> Choice | None:
         """The stable version in place of a candidate that has gone; None if there is no candidate.
@@ -156,9 +222,23 @@ class Chooser:
         if call.routed is not None:
             call.routed(ref.name, contract.version)
         self._rights.check(call.principal, contract)
-        inputs = self._validate(envelope, contract)
+        inputs = self.valid(envelope, contract, contract.inputs)
         item = contract.encode(inputs)
         return Choice(route, contract, inputs, item, self._lanes.lane(contract.backing, lane))
+
+    def _pinned(
+        self,
+        call: PredictCall,
+        envelope: Envelope,
+        ref: ModelRef,
+        taken: Callable[[Envelope, CompiledContract], Any],
+    ) -> Pinned:
+        contract = self._offer.contracts[ref]
+        if call.routed is not None:
+            call.routed(ref.name, contract.version)
+        self._rights.check(call.principal, contract)
+        self._rights.check_jobs(call.principal, contract)
+        return Pinned(contract, taken(envelope, contract))
 
     def _route(self, call: PredictCall, envelope: Envelope) -> Route:
         model = _same(call.model, envelope.model, "MODEL_CONFLICT", "model", "path")
@@ -169,25 +249,6 @@ class Chooser:
             return self._offer.router.resolve(model, selector)
         except TidegateError as error:
             raise self._rights.told_to(call.principal, error, model) from None
-
-    def _validate(self, envelope: Envelope, contract: CompiledContract) -> dict[str, Any]:
-        """The completed inputs; every fault of inputs and options is told at once.
-
-        Raises:
-            InvalidInput: With the versions that accept the inputs, where there are any.
-            NotAvailable: If an option is asked for that is not offered.
-        """
-        inputs: Any = envelope.inputs
-        if envelope.faults or not contract.inputs.accepts(inputs):
-            of_inputs = contract.inputs.faults(inputs)
-            named = self._with_alternatives(of_inputs, contract.ref, inputs) if of_inputs else []
-            raise InvalidInput([*envelope.faults, *named][:MAX_FAULTS])
-        if envelope.explain:
-            raise NotAvailable("Explanations are not offered", details={"option": "explain"})
-        if envelope.background:
-            raise NotAvailable("Jobs are not offered", details={"option": "async"})
-        filled: dict[str, Any] = contract.inputs.filled(inputs)
-        return filled
 
     def _with_alternatives(
         self, faults: Sequence[Fault], ref: ModelRef, inputs: object

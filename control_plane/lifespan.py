@@ -12,7 +12,15 @@ from redis.exceptions import RedisError
 
 from control_plane.admission.service import open_admission
 from control_plane.contracts.repository import Reading
+from control_plane.egress.calls import Egress
+from control_plane.idempotency.digests import Digests
+from control_plane.idempotency.once import Once
 from control_plane.inference.lane import CallReport
+from control_plane.jobs.changes import JobChanges
+from control_plane.jobs.intake import Intake
+from control_plane.jobs.service import Jobs
+from control_plane.jobs.store import JobStore
+from control_plane.jobs.streams import Streams
 from control_plane.observer import Observer, ShadowRun
 from control_plane.offer import Offer
 from control_plane.pipeline import Pipeline
@@ -27,13 +35,18 @@ from control_plane.routing.trials import CountStore, Trials
 from control_plane.sealing import Sealer
 from control_plane.services import Services
 from control_plane.settings import Settings
+from control_plane.tasks import end
 from control_plane.telemetry.metrics import Metrics
 from control_plane.types import ModelRef
 from control_plane.upkeep import Upkeep, kept_current
+from control_plane.uploads.room import UploadRoom
+from control_plane.webhooks.room import webhooks_of
 
 log = logging.getLogger(__name__)
 
 GAUGE_INTERVAL_S = 1.0
+CLOSE_S = 2.0
+"""What jobs that were admitted get to be kept at a clean stop, seconds."""
 
 
 @asynccontextmanager
@@ -45,6 +58,7 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
 
     Raises:
         FaultyContract: If the model repository cannot be read at all.
+        InvalidSettings: If the object store cannot be used.
     """
 
     def report(ref: ModelRef, call: CallReport) -> None:
@@ -67,18 +81,47 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         )
         observer = await _open_observer(opened, settings, admission.counters, upkeep)
         await opened.enter_async_context(kept_current(upkeep))
+        pipeline = Pipeline(upkeep.offer, upkeep.lanes, admission.gate, observer)
+        sealer, egress = Sealer(settings.data_key), Egress(settings.egress)
+        uploads = UploadRoom(records, settings, egress)
+        once = Once(admission.counters, sealer)
+        opened.push_async_callback(once.close)
         services = Services(
             settings=settings,
-            pipeline=Pipeline(upkeep.offer, upkeep.lanes, admission.gate, observer),
+            pipeline=pipeline,
             admission=admission,
             feedback=Feedback(admission.counters, upkeep.labels, settings.feedback_per_day),
             accuracies=Accuracies(admission.counters),
+            uploads=uploads,
+            webhooks=webhooks_of(records, settings, egress),
+            jobs=_open_jobs(opened, settings, records, pipeline, uploads, egress),
+            streams=Streams(admission.counters, settings.jobs.streams_per_tenant),
+            once=once,
+            digests=Digests(settings.data_key),
             metrics=metrics,
             records_up=lambda: watch.up,
         )
         gauges = asyncio.create_task(_gauges(services, watch, observer))
         opened.callback(gauges.cancel)
         yield services
+
+
+def _open_jobs(
+    opened: AsyncExitStack,
+    settings: Settings,
+    records: redis.Redis,
+    pipeline: Pipeline,
+    uploads: UploadRoom,
+    egress: Egress,
+) -> Jobs:
+    """What takes jobs in and tells of them, on the system of record."""
+    sealer, store = Sealer(settings.data_key), JobStore(records, settings.jobs)
+    changes = JobChanges(records)
+    following = asyncio.create_task(changes.follow())
+    opened.push_async_callback(end, [following])
+    intake = Intake(store, pipeline.chooser, pipeline.gate, sealer, uploads.uploads, egress.check)
+    opened.push_async_callback(intake.close, CLOSE_S)
+    return Jobs(store, changes, intake, sealer, uploads.objects)
 
 
 async def _open_observer(

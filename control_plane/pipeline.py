@@ -68,6 +68,7 @@ class Pipeline:
         rights: Who may use it.
         lanes: Take inputs to Triton.
         gate: Lets requests in.
+        chooser: Chooses the version that answers.
     """
 
     def __init__(self, offer: Offer, lanes: Lanes, gate: Gate, observer: Observer) -> None:
@@ -84,7 +85,7 @@ class Pipeline:
         self.lanes = lanes
         self.gate = gate
         self._observer = observer
-        self._chooser = Chooser(offer, self.rights, lanes, observer.trials)
+        self.chooser = Chooser(offer, self.rights, lanes, observer.trials)
         self._loop = asyncio.get_running_loop()
 
     async def predict(self, call: PredictCall) -> Prediction:
@@ -94,7 +95,7 @@ class Pipeline:
             TidegateError: Any error of the stages.
         """
         envelope = read_envelope(call.body)
-        choice = self._chooser.choose(call, envelope)
+        choice = self.chooser.choose(call, envelope)
         left_s = self._timeout_s(call, choice) - (perf_counter() - call.arrived)
         deadline = self._loop.time() + left_s
         price = self.offer.prices[choice.contract.ref]
@@ -133,7 +134,7 @@ class Pipeline:
         try:
             return choice, await choice.lane.infer(choice.item, deadline, later=later)
         except ModelUnavailable as error:
-            stand_in = self._chooser.stand_in(call, envelope, choice)
+            stand_in = self.chooser.stand_in(call, envelope, choice)
             if stand_in is None:
                 raise
             outcome = await stand_in.lane.infer(stand_in.item, deadline, later=later)

@@ -36,7 +36,6 @@ def error_body(error: TidegateError, exchange: Exchange, *, problem: bool) -> by
         exchange: Its request.
         problem: True for ``application/problem+json``.
     """
-    facts = _facts(error)
     if problem:
         return _encode(
             {
@@ -46,19 +45,23 @@ def error_body(error: TidegateError, exchange: Exchange, *, problem: bool) -> by
                 "detail": error.message,
                 "instance": f"urn:tidegate:request:{exchange.request_id}",
                 "code": error.code,
-                **facts,
+                **_facts(error),
                 "request_id": exchange.request_id,
                 "timestamp": _timestamp(),
             }
         )
-    body: dict[str, Any] = {
-        "code": error.code,
-        "message": error.message,
-        **facts,
-        "request_id": exchange.request_id,
-        "timestamp": _timestamp(),
-    }
+    return envelope(error, exchange.request_id)
+
+
+def envelope(error: TidegateError, request_id: str) -> bytes:
+    """The envelope of an error, whose request need not be under way any more."""
+    body = {**described(error), "request_id": request_id, "timestamp": _timestamp()}
     return _encode({"error": body})
+
+
+def described(error: TidegateError) -> dict[str, Any]:
+    """An error within an answer that has the ids and the time already: code, message, facts."""
+    return {"code": error.code, "message": error.message, **_facts(error)}
 
 
 def wants_problem(accept: bytes) -> bool:

@@ -34,10 +34,19 @@ class Rights:
         if principal.kind == "anonymous":
             if not contract.contract.anonymous:
                 raise Unauthenticated("This model needs an API key or an access token")
-        elif not principal.may("predict", contract.ref.name):
-            scope = f"predict:{contract.ref.name}"
-            message = f"The credentials lack the scope {scope}"
-            raise Forbidden(message, details={"scope": scope})
+        else:
+            _need(principal, "predict", contract)
+
+    def check_jobs(self, principal: Principal, contract: CompiledContract) -> None:
+        """Raise unless the caller may leave jobs for a version.
+
+        Raises:
+            Unauthenticated: Without credentials: jobs are of tenants.
+            Forbidden: If they have no scope for it.
+        """
+        if principal.kind == "anonymous":
+            raise Unauthenticated("Jobs are of tenants: an API key or an access token is needed")
+        _need(principal, "jobs", contract)
 
     def is_visible(self, principal: Principal, ref: ModelRef) -> bool:
         """True if a caller may know of a version: its key covers the model, or it needs none."""
@@ -73,3 +82,9 @@ class Rights:
             shown = {str(version) for version in self.visible_versions(principal, name)}
             error.details["versions"] = [version for version in versions if version in shown]
         return error
+
+
+def _need(principal: Principal, action: str, contract: CompiledContract) -> None:
+    if not principal.may(action, contract.ref.name):
+        scope = f"{action}:{contract.ref.name}"
+        raise Forbidden(f"The credentials lack the scope {scope}", details={"scope": scope})

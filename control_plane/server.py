@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import threading
-from contextlib import suppress
 from functools import partial
 from types import FrameType
 
@@ -15,7 +13,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from control_plane.settings import Settings
-from control_plane.sockets import Inherited, to_serve_on
+from control_plane.sockets import Inherited, tell_ready, to_serve_on
 from control_plane.telemetry.exchange import Exchange
 from control_plane.wire import EnvelopeProtocol, Refused
 
@@ -44,10 +42,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, listen, and say so."""
         await super().startup(sockets)
-        if self._ready is not None:
-            # Who does not read any more has gone, and its end is ours.
-            with suppress(BrokenPipeError), os.fdopen(self._ready, "w") as pipe:
-                pipe.write("ready\n")
+        tell_ready(self._ready)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; a second signal, or no delay, stops accepting at once."""

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from control_plane.patterns import exactly
 
 _NETWORK: Final = exactly("[0-9a-fA-F:.]+(/[0-9]{1,3})?")
+_BUCKET: Final = exactly("[a-z0-9][a-z0-9.-]{1,254}(:[0-9]{1,5})?(/[^, ]{0,255})?")
 
 
 class JobSettings(Struct, frozen=True, kw_only=True):
@@ -19,7 +20,7 @@ class JobSettings(Struct, frozen=True, kw_only=True):
         Meta(
             description=(
                 "`always`: the start refuses a system of record that does not sync every write. "
-                "`relaxed`: it takes any that evicts nothing; a crash of it may lose jobs."
+                "`relaxed`: it takes one that syncs less often; a crash of it may lose jobs."
             )
         ),
     ] = "always"
@@ -117,8 +118,7 @@ class UploadSettings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1_000_000, description="Uploads that one tenant may have at once.")
     ] = 1000
     buckets: Annotated[
-        tuple[Annotated[str, Meta(pattern=exactly("[a-z0-9][a-z0-9.-]{1,254}(/[^, ]{0,255})?"))],
-              ...],
+        tuple[Annotated[str, Meta(pattern=_BUCKET)], ...],
         Meta(
             max_length=64,
             description=(
@@ -126,7 +126,7 @@ class UploadSettings(Struct, frozen=True, kw_only=True):
                 "taken as inputs, comma separated."
             ),
         ),
-    ] = ()  # fmt: skip
+    ] = ()
     fetch: Annotated[
         Literal["buckets", "anywhere"],
         Meta(

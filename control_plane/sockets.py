@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -18,6 +20,19 @@ class Inherited(Struct, frozen=True):
 
     descriptor: int
     ready: int | None = None
+
+
+def tell_ready(pipe: int | None) -> None:
+    """Write the line that the supervisor waits for, and close the pipe.
+
+    Args:
+        pipe: Its descriptor; None if nobody waits.
+    """
+    if pipe is None:
+        return
+    # Who does not read any more has gone, and its end is ours.
+    with suppress(BrokenPipeError), os.fdopen(pipe, "w") as line:
+        line.write("ready\n")
 
 
 def beside(bound: socket.socket) -> socket.socket:

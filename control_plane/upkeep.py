@@ -23,7 +23,7 @@ from control_plane.contracts.compatibility.compare import compare
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.repository import CONTRACT, Reading, read_repository
 from control_plane.contracts.source import FaultyContract
-from control_plane.errors import TidegateError
+from control_plane.contracts.trials import trials
 from control_plane.inference.examination import Example, LaneSpec
 from control_plane.inference.lane import CallReport
 from control_plane.inference.lanes import Lanes
@@ -184,22 +184,12 @@ def lane_spec(compiled: CompiledContract) -> LaneSpec:
     def differences(signature: ModelSignature) -> list[str]:
         return [found.message for found in disagreements(compiled, signature)]
 
-    def complaint(inputs: dict[str, Any], row: Any) -> str | None:
-        try:
-            compiled.answer(row, inputs)
-        except TidegateError as error:
-            return str(error)
-        return None
-
-    examples = [compiled.inputs.complete(example) for example in compiled.contract.examples]
     return LaneSpec(
         ref=compiled.ref,
         codec=compiled.codec,
         disagreements=differences,
         deadline_s=compiled.contract.deadline_ms / 1000,
-        examples=tuple(
-            Example(compiled.encode(inputs), partial(complaint, inputs)) for inputs in examples
-        ),
+        examples=tuple(Example(trial.item, trial.complaint) for trial in trials(compiled)),
         source=compiled.contract,
     )
 

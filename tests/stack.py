@@ -20,6 +20,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -47,6 +48,8 @@ SECRETS = {
 """The secret settings of a `tidegate serve`."""
 FOR_TESTS = {"abuse_rules": '{"on": false}', "trusted_proxies": "127.0.0.1"}
 """Nobody is judged, and a request may say from which address it comes."""
+OBJECTS = Path(tempfile.gettempdir()) / "tidegate-objects-of-tests"
+"""Where objects lie of control planes that do not say where."""
 _SERVING = re.compile(r"serving on (http://\S+), operators on (http://\S+)")
 
 _ADDRESSES = itertools.count(1)
@@ -237,6 +240,7 @@ class Stack(Gateway):
             "redis_url": self.redis_url,
             "limits_redis_url": self.limits_redis_url,
             "key_pepper": self.key_pepper,
+            "uploads_store": str(self.data / "objects"),
             **FOR_TESTS,
         }
 
@@ -270,7 +274,7 @@ def tidegate(*arguments: str) -> list[str]:
 
 def environment(**settings: str) -> dict[str, str]:
     """Settings (``triton_urls``) as environment variables, secrets included."""
-    return variables(**{**SECRETS, **settings})
+    return variables(**{**SECRETS, "uploads_store": str(OBJECTS), **settings})
 
 
 def variables(**settings: str) -> dict[str, str]:

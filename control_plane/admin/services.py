@@ -10,6 +10,7 @@ from control_plane.admission.identity.identity import Identity
 from control_plane.admission.usage.customers import Customers
 from control_plane.admission.usage.export import UsageExport
 from control_plane.admission.usage.reading import Usage
+from control_plane.jobs.operators import OperatorJobs
 from control_plane.records.audit import AuditLog
 from control_plane.routing.feedback.accuracy import Accuracies
 from control_plane.routing.store import ModelStore
@@ -33,6 +34,7 @@ class AdminServices(Struct, frozen=True):
         versions: The same with contracts and Tritons.
         insights: What was counted of rollouts.
         accuracies: How right versions were.
+        jobs: Jobs of any tenant.
     """
 
     store: Store
@@ -47,6 +49,7 @@ class AdminServices(Struct, frozen=True):
     versions: VersionKeeper
     insights: Insights
     accuracies: Accuracies
+    jobs: OperatorJobs
 
     def __repr__(self) -> str:
         return "AdminServices(…)"

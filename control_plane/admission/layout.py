@@ -27,6 +27,8 @@ Counters and caches (synced every second), a hash tag a subject (``t:<tenant>`` 
     tg:watched:<minute>              set: <subject>|<client> seen in that minute
     tg:blocks                        index of <subject>|<client> with a block
     tg:judge                         who judges now
+    tg:{<subject>}:refunded:<job>    units that went back for a job, kept for a week
+    tg:refunder                      who refunds now
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ CLOSED: Final = PREFIX + "closed"
 PROCESSES: Final = "tg:{processes}"
 BLOCKS: Final = "tg:blocks"
 JUDGE: Final = "tg:judge"
+REFUNDER: Final = "tg:refunder"
 
 
 def tier_record(name: str) -> str:
@@ -111,6 +114,11 @@ def credentials(network: str, kind: str, hour: int) -> str:
 def blocks(subject: str) -> str:
     """Key of a subject's blocks."""
     return f"tg:{{{subject}}}:blocks"
+
+
+def refunded(subject: str, job: str) -> str:
+    """Key of the mark that a job was refunded."""
+    return f"tg:{{{subject}}}:refunded:{job}"
 
 
 def watched(minute: int) -> str:

@@ -16,10 +16,13 @@ from control_plane.api.catalog_views import (
     ModelView,
     RolloutView,
     SchemaView,
+    StreamView,
     VersionList,
     VersionView,
 )
 from control_plane.api.visit import principal_of
+from control_plane.contracts.compiler import CompiledContract
+from control_plane.contracts.streams import job_answer
 from control_plane.errors import AdmissionUnavailable, TidegateError
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
@@ -85,8 +88,23 @@ def get_schema(
         inputs=compiled.inputs.schema,
         answer={"v1": flat, "v2": data},
         examples=compiled.contract.examples,
+        stream=_stream_view(compiled),
     )
     return Response(view, headers={"x-model-version": str(route.ref.version)})
+
+
+def _stream_view(compiled: CompiledContract) -> StreamView | None:
+    stream, of_jobs = compiled.stream, compiled.job_inputs
+    if stream is None or of_jobs is None:
+        return None
+    return StreamView(
+        object=stream.object,
+        media_types=stream.media_types,
+        max_bytes=stream.max_bytes,
+        units_per_mib=stream.units_per_mib,
+        inputs=of_jobs.schema,
+        answer=job_answer(stream, compiled.answers.kind),
+    )
 
 
 class _Shown:

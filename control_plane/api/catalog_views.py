@@ -128,6 +128,26 @@ class VersionList(Struct, frozen=True):
     versions: list[VersionView]
 
 
+class StreamView(Struct, frozen=True):
+    """What a job takes and gives that names a large object.
+
+    Attributes:
+        object: The input that holds the object's address.
+        media_types: What the object may be.
+        max_bytes: Largest object.
+        units_per_mib: Price of each MiB begun, in units.
+        inputs: JSON Schema 2020-12 of the job's ``inputs``.
+        answer: JSON Schema of the fields of its result.
+    """
+
+    object: str
+    media_types: list[str]
+    max_bytes: int
+    units_per_mib: int
+    inputs: dict[str, Any]
+    answer: dict[str, Any]
+
+
 class SchemaView(Struct, frozen=True):
     """What a version takes and gives.
 
@@ -137,6 +157,7 @@ class SchemaView(Struct, frozen=True):
         inputs: JSON Schema 2020-12 of ``inputs``.
         answer: JSON Schema of the answer in API v1 and of ``data`` in API v2.
         examples: Inputs that work.
+        stream: What a job takes and gives that names a large object; None if none may.
     """
 
     model: str
@@ -144,3 +165,4 @@ class SchemaView(Struct, frozen=True):
     inputs: dict[str, Any]
     answer: dict[str, Any]
     examples: list[dict[str, Any]]
+    stream: StreamView | None

@@ -1,7 +1,8 @@
 """The first and the last to touch a request: ids, the error envelope, log and metrics.
 
-Predictions go straight to their function. Everything else goes through Litestar, whose routing
-and response classes cost more than all of a prediction's own work (docs/decisions/0003).
+Predictions and objects go straight to their functions. Everything else goes through Litestar,
+whose routing and response classes cost more than all of a prediction's own work
+(docs/decisions/0003).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litestar import Litestar
@@ -17,7 +19,8 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from control_plane import problem
 from control_plane.admission.limits.permit import Permit
-from control_plane.api import predict
+from control_plane.api import asked as requests
+from control_plane.api import objects, predict, uncommon
 from control_plane.api.request import ClientGone, read_headers
 from control_plane.api.visit import READ, admit, charged, identify, leave, watch
 from control_plane.errors import ModelUnavailable, TidegateError
@@ -31,6 +34,9 @@ log = logging.getLogger(__name__)
 
 _GUARDED: Final = ("/api/", "/openapi.json")
 """Paths whose visitors are known and counted; probes and the reference page's files are open."""
+
+WATCHED_ITEMS: Final = 8
+"""Items of a batch that the watch is shown."""
 
 TRUSTED_S: Final = 0.5
 """Seconds after which a caller is asked for again once the body of a prediction is there."""
@@ -68,9 +74,12 @@ class Front:
         if services is None:
             services = self._services = self.litestar.state.services
         exchange = _open(scope)
-        route = predict.match(scope["path"])
+        route = requests.match(scope["method"], scope["path"])
         try:
-            if route is None:
+            if objects.match(scope["path"]):
+                exchange.route = objects.TEMPLATE
+                await self._object(services, scope, receive, send, exchange)
+            elif route is None:
                 await self._other(services, scope, receive, send, exchange)
             else:
                 exchange.route = route.template
@@ -90,7 +99,7 @@ class Front:
     async def _predict(
         self,
         services: Services,
-        route: predict.PredictRoute,
+        route: requests.PredictRoute,
         scope: HTTPScope,
         receive: Receive,
         send: Send,
@@ -101,13 +110,17 @@ class Front:
         try:
             headers = read_headers(scope)
             principal = await identify(services, headers, scope, exchange)
-            asked = await predict.read(services, principal, route, scope, headers, receive)
+            asked = await requests.read(services, principal, route, scope, headers, receive)
             if time.perf_counter() - exchange.started > TRUSTED_S:
                 principal = None
                 principal = await identify(services, headers, scope, exchange)
-            body, answer_headers = await predict.predict(services, principal, asked, exchange)
-            watch(services, principal, headers, scope, 200, (asked.sent["inputs"],), asked.size)
-            status = 200
+            if asked.is_plain:
+                body, answer_headers = await predict.predict(services, principal, asked, exchange)
+                status = 200
+            else:
+                answered = await uncommon.answer(services, principal, asked, exchange)
+                status, body, answer_headers = answered
+            watch(services, principal, headers, scope, status, _inputs(asked), asked.size)
         except TidegateError as error:
             shown = await charged(services, principal, error, exchange)
             status, body, answer_headers = _failed(shown, exchange, headers)
@@ -123,8 +136,30 @@ class Front:
             failure = TidegateError("The server failed")
             status, body, answer_headers = _failed(failure, exchange, headers)
         await _answer(send, status, body, answer_headers, exchange)
-        if principal is not None and status != 200:
+        if principal is not None and status >= 400:
             watch(services, principal, headers, scope, status)
+
+    async def _object(
+        self,
+        services: Services,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        exchange: Exchange,
+    ) -> None:
+        headers: dict[bytes, bytes] = {}
+        try:
+            headers = read_headers(scope)
+            body, answer_headers = await objects.put(services, scope, headers, receive, exchange)
+            status = 201
+        except TidegateError as error:
+            shown = await objects.counted(services, scope, headers, error, exchange)
+            status, body, answer_headers = _failed(shown, exchange, headers)
+        except Exception:
+            log.exception("request failed", extra={"request_id": exchange.request_id})
+            failure = TidegateError("The server failed", headers=objects.CLOSE)
+            status, body, answer_headers = _failed(failure, exchange, headers)
+        await _answer(send, status, body, answer_headers, exchange)
 
     async def _other(
         self,
@@ -146,6 +181,7 @@ class Front:
                 if is_folded:
                     raise await charged(services, principal, _no_resource(), exchange)
                 permit = await admit(services, principal, READ, exchange)
+                state["permit"] = permit
             except TidegateError as error:
                 await _answer(send, *_failed(error, exchange, headers), exchange)
                 return
@@ -166,6 +202,12 @@ class Front:
         template = scope.get("path_template")
         if template:
             exchange.route = str(template)
+
+
+def _inputs(asked: requests.Asked) -> Sequence[Mapping[str, Any]]:
+    """What the watch may look at: the inputs, or the first of a batch."""
+    inputs = asked.sent["inputs"]
+    return inputs[:WATCHED_ITEMS] if isinstance(inputs, list) else (inputs,)
 
 
 def _no_resource() -> TidegateError:

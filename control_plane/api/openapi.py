@@ -8,10 +8,17 @@ import msgspec
 
 from control_plane import __version__
 from control_plane.api import catalog_views, feedback, health, usage
-from control_plane.api.openapi_parts import RATE_HEADERS, SECURITY, fixed_paths
-from control_plane.api.predict import MEDIA_TYPES
+from control_plane.api.asked import MEDIA_TYPES
+from control_plane.api.openapi_jobs import VIEWS as JOB_VIEWS
+from control_plane.api.openapi_jobs import accepted, idempotency_key, job_paths, prefer
+from control_plane.api.openapi_parts import RATE_HEADERS, SECURITY, fixed_paths, predict_parameters
+from control_plane.api.openapi_uploads import VIEWS as UPLOAD_VIEWS
+from control_plane.api.openapi_uploads import upload_paths
+from control_plane.api.openapi_webhooks import VIEWS as WEBHOOK_VIEWS
+from control_plane.api.openapi_webhooks import webhook_events, webhook_paths
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.envelope import OFFERED_OPTIONS
+from control_plane.contracts.streams import job_answer
 from control_plane.errors import Fault
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
@@ -42,10 +49,13 @@ _VIEWS: Final = (
     feedback.FeedbackBody,
     feedback.FeedbackView,
     usage.UsageView,
+    *JOB_VIEWS,
+    *UPLOAD_VIEWS,
+    *WEBHOOK_VIEWS,
     Fault,
 )
 _PREDICT_STATUSES: Final = (
-    400, 401, 403, 404, 405, 410, 413, 415, 422, 429, 431, 500, 501, 502, 503, 504,
+    400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 431, 500, 501, 502, 503, 504,
 )  # fmt: skip
 _PREDICT_HEADERS: Final = {
     **ID_HEADERS,
@@ -70,13 +80,13 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
     _, views = msgspec.json.schema_components(_VIEWS, ref_template=REF)
     views["FeedbackBody"]["oneOf"] = [{"required": ["label"]}, {"required": ["score"]}]
     schemas: Schema = {**views, "Error": error_schema(), "Problem": problem_schema()}
-    paths: Schema = fixed_paths()
+    paths: Schema = {**fixed_paths(), **job_paths(), **upload_paths(), **webhook_paths()}
     models = pipeline.offer.router.catalog.models.values()
-    families = [
-        family
-        for family in (_Family(pipeline, model, visible) for model in models)
-        if family.versions
-    ]
+    known = [_Family(pipeline, model, visible) for model in models]
+    for family in known:
+        for compiled in family.of_objects:
+            schemas |= _job_schemas(compiled)
+    families = [family for family in known if family.versions]
     for family in families:
         for compiled in family.versions:
             schemas |= _version_schemas(compiled, family.selectors(compiled))
@@ -101,11 +111,15 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
         "tags": [
             {"name": "predictions", "description": "One operation a model and API major"},
             {"name": "models", "description": "What there is, and what it takes and gives"},
+            {"name": "uploads", "description": "Large files: signed addresses, and what came"},
             {"name": "feedback", "description": "The truth about earlier predictions"},
+            {"name": "webhooks", "description": "Who is told of ends of jobs, and how that went"},
+            {"name": "jobs", "description": "Work that takes minutes, or that is left"},
             {"name": "usage", "description": "What the tenant used, and what is left"},
             {"name": "health", "description": "For load balancers and orchestrators"},
         ],
         "paths": dict(sorted(paths.items())),
+        "webhooks": webhook_events(),
         "security": [{"bearer": []}, {"key": []}, {}],
         "components": {
             "securitySchemes": SECURITY,
@@ -116,7 +130,7 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
 
 
 class _Family:
-    """A model with the contracts of the versions that answer."""
+    """A model with the contracts of the versions that answer, and of those that take objects."""
 
     def __init__(self, pipeline: Pipeline, model: Model, visible: frozenset[ModelRef]) -> None:
         self.name = model.name
@@ -126,7 +140,9 @@ class _Family:
             if ModelRef(model.name, version) in visible
         }
         answering = sorted(set(self._selectors.values()))
-        self.versions = [pipeline.offer.contracts[ModelRef(model.name, v)] for v in answering]
+        named = [pipeline.offer.contracts[ModelRef(model.name, v)] for v in answering]
+        self.versions = [compiled for compiled in named if compiled.is_answered_at_once]
+        self.of_objects = [compiled for compiled in named if compiled.job_inputs is not None]
         standard = model.default or model.versions[-1]
         self.standard = pipeline.offer.contracts[ModelRef(model.name, standard)].contract
 
@@ -184,7 +200,11 @@ def _predict_operation(
         "tags": ["predictions"],
         "summary": family.standard.title,
         "description": family.standard.description or family.standard.title,
-        "parameters": _parameters(sorted(set(names))),
+        "parameters": [
+            *predict_parameters(sorted(set(names))),
+            prefer(waits_alone=False),
+            idempotency_key(),
+        ],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": {"anyOf": requests}, "examples": examples}},
@@ -195,38 +215,24 @@ def _predict_operation(
                 "headers": header_objects(_PREDICT_HEADERS),
                 "content": {"application/json": {"schema": _answers(versions, major)}},
             },
+            "202": accepted(),
             **{str(status): error_response(status) for status in _PREDICT_STATUSES},
         },
     }
 
 
-def _parameters(names: list[str]) -> list[Schema]:
-    return [
-        {
-            "name": "X-Model-Version",
-            "in": "header",
-            "description": "Exact version, prefix or alias; default: the latest stable version",
-            "schema": {"enum": names},
-        },
-        {
-            "name": "X-Request-Timeout",
-            "in": "header",
-            "description": "Deadline in milliseconds; the contract's `deadline_ms` is the cap",
-            "schema": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
-        },
-        {
-            "name": "X-Request-ID",
-            "in": "header",
-            "description": "The client's own id, logged and sent back as X-Client-Request-ID",
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "explain",
-            "in": "query",
-            "description": "Not offered yet",
-            "schema": {"const": "false"},
-        },
-    ]
+def _job_schemas(compiled: CompiledContract) -> Schema:
+    """What jobs that name an object take and give."""
+    stream, of_jobs = compiled.stream, compiled.job_inputs
+    if stream is None or of_jobs is None:
+        return {}
+    name = _schema_name(compiled, "ObjectInputs")
+    return {
+        name: _rebased(of_jobs.schema, f"#/components/schemas/{name}"),
+        _schema_name(compiled, "ObjectAnswer"): closed_object(
+            job_answer(stream, compiled.answers.kind)
+        ),
+    }
 
 
 def _version_schemas(compiled: CompiledContract, names: list[str]) -> Schema:

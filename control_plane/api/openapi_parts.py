@@ -156,3 +156,37 @@ def _ready_operation() -> Schema:
         "content": {"application/json": {"schema": ref("Ready")}},
     }
     return path
+
+
+def predict_parameters(names: list[str]) -> list[Schema]:
+    """The parameters of predictions.
+
+    Args:
+        names: What selects a version.
+    """
+    return [
+        {
+            "name": "X-Model-Version",
+            "in": "header",
+            "description": "Exact version, prefix or alias; default: the latest stable version",
+            "schema": {"enum": names},
+        },
+        {
+            "name": "X-Request-Timeout",
+            "in": "header",
+            "description": "Deadline in milliseconds; the contract's `deadline_ms` is the cap",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
+        },
+        {
+            "name": "X-Request-ID",
+            "in": "header",
+            "description": "The client's own id, logged and sent back as X-Client-Request-ID",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "explain",
+            "in": "query",
+            "description": "Not offered yet",
+            "schema": {"const": "false"},
+        },
+    ]

@@ -15,7 +15,8 @@ MAX_TIMEOUT_MS: Final = 3_600_000
 MAX_BODY_S: Final = 30.0
 _ONCE: Final = frozenset({b"content-type", b"content-encoding", b"x-model-version",
                           b"x-request-timeout", b"content-length", b"authorization",
-                          b"x-api-key"})  # fmt: skip
+                          b"x-api-key", b"idempotency-key", b"cancel-after",
+                          b"last-event-id"})  # fmt: skip
 _JSON_TYPE: Final = re.compile(
     rb"application/json[ \t]*(;[ \t]*charset[ \t]*=[ \t]*\"?utf-8\"?[ \t]*)?", re.IGNORECASE
 )
@@ -40,7 +41,7 @@ def read_headers(scope: HTTPScope) -> dict[bytes, bytes]:
         for name in _ONCE:
             if names.count(name) > 1:
                 raise InvalidParameter(name.decode(), "stands twice")
-        for name in (b"accept", b"x-forwarded-for"):
+        for name in (b"accept", b"prefer", b"x-forwarded-for"):
             if names.count(name) > 1:
                 headers[name] = b", ".join(value for other, value in pairs if other == name)
     return headers
@@ -136,8 +137,12 @@ def read_timeout_ms(headers: dict[bytes, bytes]) -> int | None:
     return int(value)
 
 
-def check_query(scope: HTTPScope) -> None:
-    """Refuse query parameters, of which predictions have none but ``explain``.
+def check_query(scope: HTTPScope, *, explain: bool = True) -> None:
+    """Refuse query parameters, of which predictions have none but ``explain``, and jobs none.
+
+    Args:
+        scope: Of the request.
+        explain: Whether that one is known.
 
     Raises:
         TidegateError: INVALID_PARAMETER, or NOT_AVAILABLE for ``explain``.
@@ -147,7 +152,7 @@ def check_query(scope: HTTPScope) -> None:
         return
     pairs = [part.partition(b"=") for part in query.split(b"&")]
     for name, _, _ in pairs:
-        if name != b"explain":
+        if name != b"explain" or not explain:
             shown = name.decode("latin-1")[:64]
             raise InvalidParameter(shown, "is no parameter of this resource")
     if len(pairs) > 1:

@@ -24,6 +24,8 @@ REFUSED: Final = Price(offence=OFFENCE)
 """Of a request that is refused for what it is: it counts as any other, and against the client."""
 _HARMLESS: Final = {("/api/v1/feedback", 404)}
 """Errors that a client cannot avoid: which predictions are kept for feedback it does not know."""
+_BLAMELESS: Final = {"IDEMPOTENCY_IN_PROGRESS"}
+"""Codes of requests that a client may well repeat: they count, and not against it."""
 DECISION_S: Final = 2.0
 _OUTCOMES: Final = {401: Outcome.AUTH, 403: Outcome.AUTH, 429: Outcome.LIMITED}
 
@@ -74,6 +76,11 @@ def member_of(request: Request[Any, Any, Any], what: str) -> Principal:
     if principal.kind == "anonymous":
         raise Unauthenticated(f"{what} are of tenants: an API key or an access token is needed")
     return principal
+
+
+def has_jobs(principal: Principal) -> bool:
+    """True if a caller may have jobs of any model."""
+    return any(scope.partition(":")[0] == "jobs" for scope in principal.scopes)
 
 
 async def admit(
@@ -145,7 +152,8 @@ async def charged(
     if error.status == 429:
         return error
     try:
-        permit = await admit(services, principal, REFUSED, exchange)
+        price = READ if error.code in _BLAMELESS else REFUSED
+        permit = await admit(services, principal, price, exchange)
     except TidegateError as refusal:
         return refusal if refusal.status == 429 else error
     permit.refund()

@@ -55,11 +55,13 @@ class LazyGroup(click.Group):
 COMMANDS: Final = {
     "up": Lazy("control_plane.cli.up:up", "Start everything on this machine."),
     "serve": Lazy("control_plane.cli.serve:serve", "Run the control plane alone."),
+    "worker": Lazy("control_plane.cli.worker:worker", "Run processes that work on jobs, alone."),
     "triton": Lazy("control_plane.cli.triton:triton", "Run the local Triton alone."),
     "models": Lazy(
         "control_plane.cli.models:models", "Models: their files, and the lives of versions."
     ),
     "rollouts": Lazy("control_plane.cli.rollouts:rollouts", "Try versions on part of the traffic."),
+    "jobs": Lazy("control_plane.cli.jobs:jobs", "Jobs of any tenant, and dead letters."),
     "tenants": Lazy("control_plane.cli.tenants:tenants", "Customers, their tier and overrides."),
     "keys": Lazy("control_plane.cli.keys:keys", "API keys of tenants and operators."),
     "tiers": Lazy("control_plane.cli.tiers:tiers", "Limits and prices of classes of tenants."),

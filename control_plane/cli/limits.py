@@ -19,6 +19,10 @@ _WHOLE: Final = {
     "max_batch": "Inputs in one batch.",
     "max_body_bytes": "Size of one body, bytes.",
 }
+_KINDS: Final = {
+    "overage": (("block", "bill"), "Beyond the quota: refuse, or go on and bill apart."),
+    "priority": (("high", "normal", "low"), "Which of the waiting jobs go first."),
+}
 _UNCAPPED: Final = ("month_units", "day_units")
 
 
@@ -50,9 +54,9 @@ def limit_options(*, of_tenant: bool) -> Callable[[Callable[..., None]], Callabl
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         words = (OF_TIER,) if of_tenant else ()
-        kinds = click.Choice(["block", "bill", *words])
-        text = "Beyond the quota: refuse, or go on and bill apart."
-        command = click.option("--overage", type=kinds, help=text)(command)
+        for name, (kinds, meaning) in reversed(_KINDS.items()):
+            choice = click.Choice([*kinds, *words])
+            command = click.option(f"--{name}", type=choice, help=meaning)(command)
         for name, meaning in reversed(_WHOLE.items()):
             amount = Amount((NO_CAP, *words) if name in _UNCAPPED else words)
             flag = "--" + name.replace("_", "-")
@@ -66,6 +70,6 @@ def limit_options(*, of_tenant: bool) -> Callable[[Callable[..., None]], Callabl
 
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """The limits that were given, as the API takes them: None for no cap."""
-    names = (*_WHOLE, "overage")
+    names = (*_WHOLE, *_KINDS)
     found = {name: options[name] for name in names if options.get(name) is not None}
     return {name: None if value == NO_CAP else value for name, value in found.items()}

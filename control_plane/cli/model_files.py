@@ -14,6 +14,7 @@ from control_plane.contracts.check import disagreements
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.contracts.repository import CONTRACT, Reading, read_repository
 from control_plane.contracts.source import FaultyContract, Source
+from control_plane.contracts.trials import trials
 from control_plane.errors import TidegateError
 from control_plane.inference.backend import BackendError
 from control_plane.inference.model_config import config_faults, read_configs
@@ -153,20 +154,19 @@ async def _examples(
     backend: TritonBackend, compiled: CompiledContract, name: str
 ) -> list[FileFault]:
     faults = []
-    for index, example in enumerate(compiled.contract.examples):
-        inputs = compiled.inputs.complete(example)
+    for index, trial in enumerate(trials(compiled)):
         request = InferenceRequest(
             backing=compiled.backing,
-            inputs=compiled.codec.join([compiled.encode(inputs)]),
+            inputs=compiled.codec.join([trial.item]),
             outputs=compiled.codec.outputs,
             timeout_s=TIMEOUT_S,
         )
         try:
             row = compiled.codec.split(await backend.infer(request), 1)[0]
-            if isinstance(row, TidegateError):
-                raise row
-            compiled.answer(row, inputs)
+            complaint = str(row) if isinstance(row, TidegateError) else trial.complaint(row)
         except (BackendError, TidegateError) as error:
-            message = f"example {index} fails: {error}"
+            complaint = str(error)
+        if complaint is not None:
+            message = f"example {index} fails: {complaint}"
             faults.append(FileFault(name, 0, message, "Correct the example or the model"))
     return faults

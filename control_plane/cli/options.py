@@ -32,6 +32,10 @@ workers: Final[Decorator] = click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N",
     help="Number of HTTP processes, which share the port.",
 )  # fmt: skip
+job_workers: Final[Decorator] = click.option(
+    "--job-workers", type=click.IntRange(0, 256), default=1, show_default=True, metavar="N",
+    help="Number of processes that work on jobs; 0 if they run elsewhere.",
+)  # fmt: skip
 model_repository: Final[Decorator] = click.option(
     "--model-repository", type=FOLDER, default=Path("model_repository"), show_default=True,
     help="Folder of the models; a version with a contract.yaml is public.",

@@ -20,6 +20,7 @@ from control_plane.local.stack import UpOptions, run_up
     help="Folder for data, addresses and credentials.",
 )  # fmt: skip
 @options.workers
+@options.job_workers
 @options.model_repository
 def up(
     host: str,
@@ -28,6 +29,7 @@ def up(
     admin_port: int,
     data_dir: Path,
     workers: int,
+    job_workers: int,
     model_repository: Path,
 ) -> None:
     """Start Valkey, Triton and the control plane, and keep them running.
@@ -40,5 +42,9 @@ def up(
     tidegate up
     tidegate up --port 0 --admin-port 0 --data-dir /tmp/second
     """  # noqa: D301 (\b is click's mark for a block)
-    arguments = UpOptions(host, port, admin_host, admin_port, data_dir, workers, model_repository)
-    run_up(arguments, click.echo)
+    run_up(
+        UpOptions(
+            host, port, admin_host, admin_port, data_dir, workers, job_workers, model_repository
+        ),
+        click.echo,
+    )

@@ -165,9 +165,48 @@ class Tensors(AnswerKind):
         return {"outputs": outputs}, {"outputs": outputs}
 
 
+class Segments(AnswerKind):
+    """Where somebody speaks in a whole recording; a row is the answer to some of its windows."""
+
+    def flat(self, row: Row, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Not of a row.
+
+        Raises:
+            ModelFailed: Always.
+        """
+        raise ModelFailed("One part of a recording has no answer of its own")
+
+    def schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See the base class."""
+        seconds = {"type": "number", "minimum": 0}
+        segment = {
+            "type": "array",
+            "prefixItems": [
+                {**seconds, "description": "Start, seconds"},
+                {**seconds, "description": "End, seconds"},
+                {
+                    "type": "number", "minimum": 0, "maximum": 1,
+                    "description": "Mean probability of speech between them, 6 decimals",
+                },
+            ],
+            "minItems": 3,
+            "maxItems": 3,
+        }  # fmt: skip
+        flat: dict[str, Any] = {
+            "segments": {
+                "type": "array", "items": segment,
+                "description": "Where somebody speaks, in order, to milliseconds",
+            },
+            "duration_s": {**seconds, "description": "Of the recording, seconds"},
+            "speech_s": {**seconds, "description": "Of all segments together, seconds"},
+        }  # fmt: skip
+        return flat, flat
+
+
 KINDS: Final[dict[str, type[AnswerKind]]] = {
     "classification": Classification,
     "regression": Regression,
     "embedding": Embedding,
     "tensors": Tensors,
+    "segments": Segments,
 }

@@ -73,6 +73,7 @@ class AnswerDecoder:
     def __init__(self, spec: AnswerSpec) -> None:
         self.kind = KINDS[spec.kind](spec)
         answer = tuple(spec.tensors or [spec.tensor or ""])
+        answer += (spec.state,) if spec.state is not None else ()
         self._warnings: tuple[WarningSpec, ...] = tuple(spec.warnings)
         # The length of each axis of one row; None for any.
         self._shapes: dict[str, tuple[int | None, ...]] = {w.tensor: (1,) for w in spec.warnings}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from control_plane.contracts.compiler import CompiledContract
+from control_plane.contracts.streams import STATE
 from control_plane.types import ModelSignature, TensorSignature
 
 Signatures = dict[str, TensorSignature]
@@ -34,6 +35,7 @@ def disagreements(compiled: CompiledContract, signature: ModelSignature) -> list
         *_inputs(compiled, inputs),
         *_outputs(compiled, outputs),
         *_warnings(compiled, outputs),
+        *_state(compiled, inputs, outputs),
     ]
     if signature.max_batch_size < 1:
         remedy = "Set max_batch_size in config.pbtxt to 1 or more"
@@ -92,6 +94,24 @@ def _warnings(compiled: CompiledContract, outputs: Signatures) -> Iterator[Disag
         if tensor.datatype == "BYTES" or not _fits((1,), tensor.shape):
             message = f"the output {warning.tensor} is not one number an input"
             yield Disagreement(("answer", "warnings"), message, "Use an output of shape [1]")
+
+
+def _state(
+    compiled: CompiledContract, inputs: Signatures, outputs: Signatures
+) -> Iterator[Disagreement]:
+    """The output that the next call takes in has to be what the input is."""
+    tensors = compiled.contract.tensors.items()
+    names = [name for name, spec in tensors if spec.source == STATE and name in inputs]
+    given = outputs.get(compiled.contract.answer.state or "")
+    if given is None or not names:
+        return
+    taken = inputs[names[0]]
+    if (given.datatype, given.shape) != (taken.datatype, taken.shape):
+        message = (
+            f"the output {given.name} is {given.datatype} {list(given.shape)}, "
+            f"the input {taken.name} {taken.datatype} {list(taken.shape)}"
+        )
+        yield Disagreement(("answer", "state"), message, "Make them the same")
 
 
 def _fits(wanted: tuple[int, ...], actual: tuple[int, ...]) -> bool:

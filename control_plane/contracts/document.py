@@ -12,12 +12,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from control_plane.patterns import exactly
+from control_plane.types import ObjectRule
 
 Name = Annotated[str, Meta(pattern=exactly("[a-z][a-z0-9-]{0,62}"))]
 _NUMBER: Final = "(0|[1-9][0-9]{0,5})"
 VersionText = Annotated[str, Meta(pattern=exactly(rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}"))]
 TensorName = Annotated[str, Meta(min_length=1, max_length=256)]
 FieldName = Annotated[str, Meta(min_length=1, max_length=128)]
+MediaType = Annotated[
+    str, Meta(max_length=127, pattern=exactly("[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*"))
+]
+MIB: Final = 1_048_576
 Dimension = Annotated[int, Meta(ge=-1, le=1_048_576)]
 Datatype = Literal[
     "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
@@ -64,6 +69,7 @@ class AnswerSpec(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         kind: Decides the schema of the answer.
         tensor: The output that the answer is made of (all kinds but ``tensors``).
+        state: The output that the next call takes in (kind ``segments``).
         tensors: The outputs that are passed on (kind ``tensors``).
         labels: Names of the classes, in the order of the tensor's elements.
         threshold: The input that holds the least confidence (kind ``classification``).
@@ -71,8 +77,9 @@ class AnswerSpec(Struct, frozen=True, forbid_unknown_fields=True):
         warnings: Warnings that the model gives by further outputs.
     """
 
-    kind: Literal["classification", "regression", "embedding", "tensors"]
+    kind: Literal["classification", "regression", "embedding", "tensors", "segments"]
     tensor: TensorName | None = None
+    state: TensorName | None = None
     tensors: Annotated[list[TensorName], Meta(min_length=1, max_length=64)] | None = None
     labels: (
         Annotated[
@@ -104,6 +111,36 @@ class ExplainSpec(Struct, frozen=True, forbid_unknown_fields=True):
     max_evaluations: Annotated[int, Meta(ge=1, le=100_000)] = 128
 
 
+class StreamSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a large object becomes many inputs; only jobs take one.
+
+    Attributes:
+        object: The input of a job that holds the object's address.
+        media_types: What the object may be, lower case, without parameters.
+        max_bytes: Largest object.
+        reader: What cuts it up: ``sentences`` of a text, or the windows of recorded ``speech``.
+        into: The input that each part becomes, in place of which a job names the object; None if
+            the reader fills the tensors itself, so that there are only jobs.
+        units_per_mib: Price of each MiB begun, in units of quota.
+    """
+
+    object: FieldName
+    media_types: Annotated[list[MediaType], Meta(min_length=1, max_length=32)]
+    max_bytes: Annotated[int, Meta(ge=1, le=1_099_511_627_776)]
+    reader: Literal["sentences", "speech"]
+    into: FieldName | None = None
+    units_per_mib: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+
+    @property
+    def rule(self) -> ObjectRule:
+        """What the input takes for an object."""
+        return ObjectRule(tuple(self.media_types), self.max_bytes)
+
+    def price(self, size: int) -> int:
+        """Units that a job with an object of so many bytes costs; an empty one costs one MiB."""
+        return self.units_per_mib * max(1, -(-size // MIB))
+
+
 class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One public model version, as its author declares it.
 
@@ -121,6 +158,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tensors: How inputs become tensors, by tensor name.
         answer: How outputs become the answer.
         explain: How the model is explained, if it can be.
+        stream: How a large object becomes inputs, if jobs may name one.
     """
 
     model: Name
@@ -136,6 +174,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tensors: Annotated[dict[TensorName, TensorSpec], Meta(min_length=1, max_length=64)]
     answer: AnswerSpec
     explain: ExplainSpec | None = None
+    stream: StreamSpec | None = None
 
 
 def schema() -> dict[str, Any]:

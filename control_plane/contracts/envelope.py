@@ -9,14 +9,15 @@ from msgspec import Struct
 from control_plane.contracts.inputs import InputSchema, json_type
 from control_plane.errors import Fault, InvalidInput, MalformedRequest
 
+EXPLAIN: Final[dict[str, Any]] = {
+    "enum": [True, False, "simple", "detailed"],
+    "default": False,
+    "description": "Explain the prediction; true means detailed",
+}
 _OPTIONS: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
-        "explain": {
-            "enum": [True, False, "simple", "detailed"],
-            "default": False,
-            "description": "Explain the prediction; true means detailed",
-        },
+        "explain": EXPLAIN,
         "async": {
             "type": "boolean",
             "default": False,
@@ -25,7 +26,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     },
     "additionalProperties": False,
 }
-_PROPERTIES: Final[dict[str, Any]] = {
+WHICH: Final[dict[str, Any]] = {
     "model": {
         "type": "string",
         "maxLength": 63,
@@ -38,12 +39,12 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "pattern": "^(v(0|[1-9][0-9]{0,5})([.](0|[1-9][0-9]{0,5})){0,2}|[a-z][a-z0-9-]*)$",
         "description": "Exact version (v2.3.1), prefix (v2, v2.3) or alias (stable, latest)",
     },
-    "options": _OPTIONS,
 }
+"""The members that choose the model and its version."""
 _SCHEMA: Final = InputSchema(
     {
         "type": "object",
-        "properties": {**_PROPERTIES, "inputs": {"type": "object"}},
+        "properties": {**WHICH, "options": _OPTIONS, "inputs": {"type": "object"}},
         "required": ["inputs"],
         "additionalProperties": False,
     },
@@ -55,7 +56,7 @@ OFFERED_OPTIONS: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
         "explain": {"const": False, "default": False, "description": "Not offered yet"},
-        "async": {"const": False, "default": False, "description": "Not offered yet"},
+        "async": _OPTIONS["properties"]["async"],
     },
     "additionalProperties": False,
 }
@@ -70,7 +71,6 @@ class Envelope(Struct, frozen=True):
         model: Public name, if the body names one.
         selector: Model version, prefix or alias, if the body names one.
         explain: What the option says.
-        background: The option ``async``.
         faults: What is wrong with the rest of the body.
     """
 
@@ -78,8 +78,15 @@ class Envelope(Struct, frozen=True):
     model: str | None = None
     selector: str | None = None
     explain: bool | str = False
-    background: bool = False
     faults: tuple[Fault, ...] = ()
+
+
+def asks_for_a_job(body: object) -> bool:
+    """True if a decoded body has the option ``async``, whatever else is in it."""
+    if not isinstance(body, dict):
+        return False
+    options = body.get("options")
+    return isinstance(options, dict) and options.get("async") is True
 
 
 def read_envelope(body: object) -> Envelope:
@@ -108,6 +115,5 @@ def read_envelope(body: object) -> Envelope:
         model=body.get("model"),
         selector=body.get("model_version"),
         explain=sound.get("explain", False),
-        background=sound.get("async", False),
         faults=faults,
     )

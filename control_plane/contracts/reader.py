@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -27,7 +28,8 @@ def read_contract(source: Source) -> Contract:
     """
     faults = [
         source.fault(list(error.instance_path), _message(error), REMEDY)
-        for error in _errors(source)
+        for found in _errors(source)
+        for error in _meant(found)
     ]
     if faults:
         raise FaultyContract(sorted(set(faults)))
@@ -42,6 +44,21 @@ def _errors(source: Source) -> list[Any]:
         return list(_validator().iter_errors(source.data))
     except ValueError as error:
         raise FaultyContract([source.fault([], f"cannot be checked: {error}", REMEDY)]) from error
+
+
+def _meant(error: Any) -> Iterator[Any]:
+    """The faults within an optional section, rather than that it is neither right nor missing."""
+    ways = error.kind.context if error.kind.name == "anyOf" else []
+    able = [way for way in ways if not any(_is_of_type(inner, error) for inner in way)]
+    if len(able) != 1:
+        yield error
+        return
+    for inner in able[0]:
+        yield from _meant(inner)
+
+
+def _is_of_type(inner: Any, outer: Any) -> bool:
+    return bool(inner.kind.name == "type" and inner.instance_path == outer.instance_path)
 
 
 def _message(error: Any) -> str:

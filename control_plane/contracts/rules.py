@@ -234,6 +234,8 @@ def answer_faults(source: Source, contract: Contract) -> list[FileFault]:
     if (answer.tensor if several else answer.tensors) is not None:
         extra = "tensor" if several else "tensors"
         fault(extra, f"kind {answer.kind} takes no `{extra}`", "Leave it out")
+    if (answer.kind == "segments") != (answer.state is not None):
+        fault("state", "`state` goes with kind segments, and only with it", "Name the output")
     if (answer.kind == "classification") != (answer.labels is not None):
         fault("labels", "labels go with kind classification, and only with it", "See the example")
     if answer.labels and len(set(answer.labels)) != len(answer.labels):

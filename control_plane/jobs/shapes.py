@@ -93,6 +93,7 @@ class Submission(Struct, frozen=True, kw_only=True):
         priority: By the tenant's tier.
         units: Price that was paid.
         spec: A sealed :class:`Spec`.
+        hook: The sealed address that is told of the end; empty without one. It outlives the spec.
         start_at_ms: Epoch milliseconds before which it is not taken; 0 for at once.
         cancel_after_ms: Milliseconds from now after which it expires; 0 for never.
         key: Digest of the idempotency key; empty without one.
@@ -109,6 +110,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     priority: Priority
     units: int
     spec: str
+    hook: str = ""
     start_at_ms: int = 0
     cancel_after_ms: int = 0
     key: str = ""

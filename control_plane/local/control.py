@@ -1,4 +1,4 @@
-"""The control plane's processes: HTTP servers of one address, and the admin server."""
+"""The control plane's processes: HTTP servers of one address, the admin server, workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from control_plane.local.process import ChildSpec
 from control_plane.settings import Settings
 
 STOP_MARGIN_S: Final = 5.0
-"""What a process gets beyond its own drain before it is killed, in seconds."""
+"""What a process gets beyond its own drain or grace before it is killed, in seconds."""
 
 
 def control_plane_children(
@@ -51,6 +51,35 @@ def control_plane_children(
 
     names = ["http"] if workers == 1 else [f"http-{number + 1}" for number in range(workers)]
     return [*(child(name, "http", http) for name in names), child("admin", "admin", admin)]
+
+
+def worker_children(
+    settings: Settings,
+    environment: Mapping[str, str],
+    count: int,
+    *,
+    keep_fds: tuple[int, ...] = (),
+) -> list[ChildSpec]:
+    """The processes that work on jobs; they listen nowhere.
+
+    Args:
+        settings: What ``environment`` says, read.
+        environment: Their environment.
+        count: Their number; may be 0.
+        keep_fds: Descriptors that they inherit.
+    """
+    names = ["worker"] if count == 1 else [f"worker-{number + 1}" for number in range(count)]
+    return [
+        ChildSpec(
+            name=name,
+            argv=(sys.executable, "-P", "-m", "control_plane", "process", "worker"),
+            env=dict(environment),
+            start_timeout_s=60,
+            grace_s=settings.jobs.grace_s + STOP_MARGIN_S,
+            keep_fds=keep_fds,
+        )
+        for name in names
+    ]
 
 
 def child_environment(values: Mapping[str, str], metrics: Path) -> dict[str, str]:

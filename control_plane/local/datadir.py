@@ -10,6 +10,7 @@
     credentials.json generated keys (0600)
     valkey/          the system of record, and its password and configuration (0600)
     valkey-limits/   counters and caches
+    objects/         uploads and large results
     backends/        Triton's backends, put together at each start
     metrics/         counters that the processes share, emptied at each start
 """

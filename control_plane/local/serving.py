@@ -14,6 +14,7 @@ from control_plane.environment import load_settings
 from control_plane.local.addresses import join, listen, port_of, public_door
 from control_plane.local.control import child_environment, control_plane_children
 from control_plane.local.supervisor import supervise
+from control_plane.uploads.opening import open_objects
 
 
 class ServeOptions(Struct, frozen=True):
@@ -33,9 +34,11 @@ def run_serve(options: ServeOptions) -> None:
 
     Raises:
         LocalError: If it cannot be started.
-        InvalidSettings: Naming every ``TIDEGATE_*`` variable that is wrong.
+        InvalidSettings: Naming every ``TIDEGATE_*`` variable that is wrong; a store of
+            objects that cannot be used, too.
     """
     settings = load_settings(os.environ)
+    open_objects(settings.uploads, settings.data_key)
     with contextlib.ExitStack() as stack:
         door = public_door(options.host, options.port, "--port", options.workers)
         http = stack.enter_context(door)

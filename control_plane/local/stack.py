@@ -5,7 +5,7 @@
     build the models → bind the public sockets → claim the data directory
       stage 1   valkey, valkey-limits
       stage 2   triton, which takes longest: the next stage does not wait for it
-      stage 3   http (N processes of one address), admin
+      stage 3   http (N processes of one address), admin, workers
     → /ready → a prediction → "ready"
 """
 
@@ -35,7 +35,11 @@ from control_plane.local.addresses import (
     public_door,
     reachable,
 )
-from control_plane.local.control import child_environment, control_plane_children
+from control_plane.local.control import (
+    child_environment,
+    control_plane_children,
+    worker_children,
+)
 from control_plane.local.credentials import ensure_credentials, ensure_demo, secret_settings
 from control_plane.local.datadir import DataDir
 from control_plane.local.errors import StartRefused
@@ -59,6 +63,7 @@ class UpOptions(Struct, frozen=True):
     admin_port: int
     data_dir: Path
     workers: int
+    job_workers: int
     model_repository: Path
 
 
@@ -119,14 +124,22 @@ class Stack:
                 valkey_child(data, "valkey-limits", self._limits, "everysec"),
             ],
             [triton_child(data, self._options.model_repository, self._triton)],
-            control_plane_children(
-                self._settings,
-                self._environment,
-                self._http[1],
-                self._admin[1],
-                self._options.workers,
-                keep_fds=(data.processes_fd,),
-            ),
+            [
+                *control_plane_children(
+                    self._settings,
+                    self._environment,
+                    self._http[1],
+                    self._admin[1],
+                    self._options.workers,
+                    keep_fds=(data.processes_fd,),
+                ),
+                *worker_children(
+                    self._settings,
+                    self._environment,
+                    self._options.job_workers,
+                    keep_fds=(data.processes_fd,),
+                ),
+            ],
         ]
 
     def _values(self) -> dict[str, str]:
@@ -140,6 +153,8 @@ class Stack:
         named = os.environ.get(f"{PREFIX}DEFAULT_MODEL")
         if not named and any(each.ref.name == REFERENCE_MODEL for each in self._contracts):
             values["default_model"] = REFERENCE_MODEL
+        if not os.environ.get(f"{PREFIX}UPLOADS_STORE"):
+            values["uploads_store"] = str(self._data.folder("objects"))
         return values
 
     def _endpoints(self) -> dict[str, str]:

@@ -17,7 +17,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from control_plane.telemetry.admission_metrics import AdmissionMetrics
 from control_plane.telemetry.exchange import Exchange
+from control_plane.telemetry.job_metrics import JobMetrics
 from control_plane.telemetry.rollout_metrics import RolloutMetrics
+from control_plane.telemetry.webhook_metrics import WebhookMetrics
 from control_plane.types import ModelRef
 
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
@@ -41,12 +43,16 @@ class Metrics:
         registry: Where they are registered.
         admission: Those of admission.
         rollouts: Those of rollouts.
+        jobs: Those of jobs.
+        webhooks: Those of webhooks.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self.admission = AdmissionMetrics(registry)
         self.rollouts = RolloutMetrics(registry)
+        self.jobs = JobMetrics(registry)
+        self.webhooks = WebhookMetrics(registry)
         self._requests = Histogram(
             "tidegate_request_duration_seconds",
             "Time from the arrival of a request to the end of its answer.",
@@ -108,6 +114,8 @@ class Metrics:
             self._faults,
             *self.admission.collectors,
             *self.rollouts.collectors,
+            *self.jobs.collectors,
+            *self.webhooks.collectors,
         )
         return [
             (next(iter(collector.describe())), collector._labelnames) for collector in collectors

@@ -1,1 +1,1 @@
-"""Large files: made known, written once under a signed address, read in parts."""
+"""Large files: signed addresses to put them at, where they lie, and reading them as inputs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from control_plane.environment import PREFIX
 from loadtests.bench.cases import ROOT
 from loadtests.bench.processes import Tree, trees_of
 
@@ -32,6 +34,7 @@ class Gateway:
         key: API key of its demonstration tenant.
         operators: A client of the operators' API.
         trees: Its processes by role, see :func:`trees_of`.
+        records_url: Of its system of record.
     """
 
     def __init__(self, pid: int, data: Path, log: Path) -> None:
@@ -45,6 +48,8 @@ class Gateway:
             timeout=30,
         )
         self.trees: dict[str, Tree] = trees_of(pid)
+        password = (data / "valkey-password").read_text().strip()
+        self.records_url = f"redis://:{password}@{endpoints['valkey']}/0"
         self._log = log
 
     def operate(self, method: str, path: str, **body: Any) -> Any:
@@ -114,13 +119,17 @@ def eventually(found: Callable[[], _T | None], every_s: float = 0.1) -> _T:
 
 
 @contextlib.contextmanager
-def started(folder: Path, repository: Path, workers: int) -> Iterator[Gateway]:
+def started(
+    folder: Path, repository: Path, workers: int, *options: str, **settings: str
+) -> Iterator[Gateway]:
     """Start a gateway below a folder and stop it at the end.
 
     Args:
         folder: Takes its data and its log.
         repository: Its models.
         workers: HTTP processes.
+        options: Further ones of `tidegate up`.
+        settings: Of the control plane: ``jobs_lease_s``.
 
     Raises:
         RuntimeError: If it does not come up.
@@ -130,11 +139,17 @@ def started(folder: Path, repository: Path, workers: int) -> Iterator[Gateway]:
     command = [
         *(sys.executable, "-m", "control_plane", "up", "--port", "0", "--admin-port", "0"),
         *("--data-dir", str(data), "--workers", str(workers)),
-        *("--model-repository", str(repository)),
+        *("--model-repository", str(repository), *options),
     ]
+    named = {PREFIX + name.upper(): value for name, value in settings.items()}
     with log.open("w") as errors:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, **named},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
     try:
         _await_ready(process, log)

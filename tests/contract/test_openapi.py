@@ -51,8 +51,10 @@ def test_operation_ids_are_unique(document: Document) -> None:
 
 def test_every_path_is_served(document: Document, stack: Stack) -> None:
     for path, method, _ in operations(document):
-        answer = stack.client.request(method, path.replace("{model}", "wine"))
-        assert answer.status_code not in {404, 405, 500}, path
+        filled = path.replace("{model}", "wine")
+        answer = stack.client.request(method, filled)
+        missing = set() if "{" in filled else {404}
+        assert answer.status_code not in {405, 500, *missing}, path
 
 
 def test_the_inputs_are_those_of_the_contracts(document: Document, stack: Stack) -> None:
@@ -75,7 +77,8 @@ def test_what_a_caller_may_be_told_of_its_key_and_limits_is_documented(document:
     for path, _, operation in operations(document):
         if path.startswith("/api/"):
             assert {"401", "403", "429"} <= operation["responses"].keys(), path
-            assert "RateLimit" in operation["responses"]["200"]["headers"], path
+            good = min(status for status in operation["responses"] if status.startswith("2"))
+            assert "RateLimit" in operation["responses"][good]["headers"], path
     answers = document["components"]["responses"]
     assert "WWW-Authenticate" in answers["401"]["headers"]
     assert {"Retry-After", "RateLimit", "X-Quota-Reset"} <= answers["429"]["headers"].keys()
@@ -98,17 +101,22 @@ def test_every_example_works_and_its_answer_is_as_described(
 
 
 def test_what_a_get_answers_is_as_described(document: Document, stack: Stack) -> None:
+    body = {"inputs": {"text": "lovely"}}
+    job = stack.client.post("/api/v1/jobs", json=body, headers={"prefer": "wait=30"}).json()
     for path, method, operation in operations(document):
-        if method == "get":
-            answer = stack.client.get(path.replace("{model}", "sentiment"))
-            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        filled = path.replace("{model}", "sentiment").replace("{job_id}", job["job_id"])
+        content = operation["responses"].get("200", {}).get("content", {})
+        if method == "get" and "{" not in filled and "application/json" in content:
+            answer = stack.client.get(filled)
+            schema = content["application/json"]["schema"]
             jsonschema_rs.validate({**schema, "components": document["components"]}, answer.json())
 
 
 def test_the_models_pages_agree_with_each_other(stack: Stack) -> None:
     listed = stack.client.get("/api/v1/models").json()
     assert listed["default_model"] == "sentiment"
-    assert [model["name"] for model in listed["models"]] == ["diabetes", "sentiment", "wine"]
+    assert [model["name"] for model in listed["models"]] == [
+        "diabetes", "sentiment", "speech", "wine"]  # fmt: skip
     for model in listed["models"]:
         base = f"/api/v1/models/{model['name']}"
         detail = stack.client.get(base).json()

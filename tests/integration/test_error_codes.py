@@ -78,6 +78,64 @@ def at_once(lab: Gateway, headers: dict[str, str]) -> httpx.Response:
         return max((call.result() for call in calls), key=lambda answer: answer.status_code)
 
 
+def job(lab: Gateway, headers: dict[str, str], **body: Any) -> httpx.Response:
+    """The answer to a job that waits for an hour."""
+    sent = {"inputs": {"text": "x"}, "start_after_s": 3600, **body}
+    return lab.client.post("/api/v1/models/picky/jobs", json=sent, headers={**HEADERS, **headers})
+
+
+def ended_otherwise(lab: Gateway, headers: dict[str, str]) -> httpx.Response:
+    """The answer to a cancellation that comes after the job has expired."""
+    key = lab.customer("predict", "jobs").headers
+    job_id = job(lab, {**key, "Cancel-After": "1s"}).json()["job_id"]
+
+    def cancel() -> httpx.Response:
+        path = f"/api/v1/jobs/{job_id}"
+        return lab.client.post(f"{path}/cancel", headers={**HEADERS, **headers, **key})
+
+    def has_expired() -> bool:
+        shown = lab.client.get(f"/api/v1/jobs/{job_id}", headers=key).json()
+        return bool(shown["status"] == "expired")
+
+    assert until(has_expired, 30)
+    return cancel()
+
+
+def other_under_the_key(lab: Gateway, headers: dict[str, str]) -> httpx.Response:
+    """The answer to a second request under one idempotency key."""
+    sent = {**headers, **lab.customer("predict", "jobs").headers, "Idempotency-Key": "k"}
+    assert job(lab, sent).status_code == 202
+    return job(lab, sent, start_after_s=7200)
+
+
+def same_at_once(lab: Gateway, headers: dict[str, str]) -> httpx.Response:
+    """The answer to one of two equal requests under one idempotency key."""
+    sent = {**HEADERS, **headers, **lab.customer().headers, "Idempotency-Key": "k"}
+    with ThreadPoolExecutor(2) as pool:
+        calls = [
+            pool.submit(lab.model, "sleeper", {"ms": 1500, "label": "x"}, headers=sent)
+            for _ in range(2)
+        ]
+        return max((call.result() for call in calls), key=lambda answer: answer.status_code)
+
+
+def upload(
+    lab: Gateway, headers: dict[str, str], content: bytes, *, gone: bool = False, **wish: Any
+) -> httpx.Response:
+    """The answer to an object that is put a second time if the first time is good."""
+    key = lab.customer("uploads").headers
+    body = {"filename": "x", "content_type": "text/plain", "size": len(content), **wish}
+    made = lab.client.post("/api/v1/uploads", json=body, headers=key).json()
+    if gone:
+        lab.client.delete(f"/api/v1/uploads/{made['upload_id']}", headers=key)
+    address = made["upload"]
+    sent = {**HEADERS, **headers, **address["headers"], **lab.elsewhere()}
+    first = lab.anonymous.put(address["url"], content=content, headers=sent)
+    if first.status_code != 201:
+        return first
+    return lab.anonymous.put(address["url"], content=content, headers=sent)
+
+
 CASES: dict[str, Case] = {
     "MALFORMED_REQUEST": lambda lab, h: raw(lab, h, content=b"{"),
     "INVALID_PARAMETER": lambda lab, h: picky(lab, {**h, "X-Request-Timeout": "soon"}),
@@ -101,6 +159,13 @@ CASES: dict[str, Case] = {
     "CONCURRENCY_LIMITED": at_once,
     "QUOTA_EXCEEDED": lambda lab, h: as_customer(lab, h, count=2, day_units=1, overage="block"),
     "TEMPORARILY_BLOCKED": offend,
+    "JOB_ENDED": ended_otherwise,
+    "IDEMPOTENCY_CONFLICT": other_under_the_key,
+    "IDEMPOTENCY_IN_PROGRESS": same_at_once,
+    "ADDRESS_REFUSED": lambda lab, h: job(lab, h, webhook_url="https://10.0.0.1/"),
+    "UPLOAD_CONFLICT": lambda lab, h: upload(lab, h, b"x"),
+    "UPLOAD_EXPIRED": lambda lab, h: upload(lab, h, b"x", gone=True),
+    "OBJECT_UNUSABLE": lambda lab, h: upload(lab, h, b"x", sha256="0" * 64),
     "NOT_AVAILABLE": lambda lab, h: picky(lab, h, options={"explain": True}),
     "MODEL_FAILED": lambda lab, h: picky(lab, h, text="crash"),
     "MODEL_UNAVAILABLE": lambda lab, h: lab.model(
@@ -113,7 +178,7 @@ CASES: dict[str, Case] = {
 ELSEWHERE = {
     "OVERLOADED", "NOT_ACCEPTABLE", "HEADERS_TOO_LARGE", "ADMISSION_UNAVAILABLE",
     "ALREADY_EXISTS", "REVISION_CONFLICT", "LIFE_CONFLICT", "CONTRACT_BREAKING",
-    "VERSION_NOT_READY",
+    "VERSION_NOT_READY", "UPLOADS_UNAVAILABLE", "TOO_MANY_OPEN",
 }  # fmt: skip
 """Tested below, with raw bytes, or at the operators' API: they need a setting, or what no client of
 the public API would send."""
@@ -192,6 +257,22 @@ def test_a_full_queue_in_triton_is_overloaded_too(door: Door) -> None:
         assert len(refused) >= 8
         for answer in refused:
             check("OVERLOADED", answer, problem=False)
+
+
+def test_without_the_store_nothing_is_known_of_objects(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    store = {"uploads_store": "s3://bucket", "uploads_endpoint": "http://127.0.0.1:1"}
+    with door(**store, uploads_open_per_tenant="1") as lost:
+        key = lost.customer("uploads").headers
+        wish = {"filename": "x", "content_type": "text/plain", "size": 1}
+        made = lost.client.post("/api/v1/uploads", json=wish, headers=key).json()
+        answer = lost.client.get(f"/api/v1/uploads/{made['upload_id']}", headers=key)
+        check("UPLOADS_UNAVAILABLE", answer, problem=False)
+        second = lost.client.post("/api/v1/uploads", json=wish, headers=key)
+        check("TOO_MANY_OPEN", second, problem=False)
 
 
 def test_without_the_records_it_is_not_known_who_may_call(door: Door) -> None:

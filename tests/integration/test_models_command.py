@@ -30,7 +30,7 @@ def repository(tmp_path: Path) -> Path:
 def test_the_projects_own_models_agree_with_triton(stack: Stack) -> None:
     done = models("check", "--triton", stack.endpoints["triton_grpc"])
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("5 versions, ")
+    assert done.stdout.startswith("6 versions, ")
     assert "contracts and config.pbtxt and Triton agree" in done.stdout
 
 
@@ -44,6 +44,7 @@ def test_list_names_what_serves_a_version() -> None:
         ["sentiment", "v1.0.0", "stable", "sentiment_linear/1"],
         ["sentiment", "v2.3.1", "stable", "sentiment_minilm/1"],
         ["sentiment", "v3.0.0", "experimental", "sentiment_multilingual/1"],
+        ["speech", "v1.0.0", "stable", "speech_silero/1"],
         ["wine", "v1.0.0", "stable", "wine_logistic/1"],
     ]
 

@@ -165,7 +165,7 @@ def test_an_unknown_version_names_those_that_exist(stack: Stack, selector: str) 
 def test_an_unknown_model_names_those_that_exist(stack: Stack) -> None:
     for answer in (stack.model("nose", LOVELY), stack.predict(LOVELY, model="nose")):
         details = refused(answer, 404, "MODEL_NOT_FOUND")["details"]
-        assert details["models"] == ["diabetes", "sentiment", "wine"]
+        assert details["models"] == ["diabetes", "sentiment", "speech", "wine"]
 
 
 @pytest.mark.parametrize("internal", ["minilm_encoder", "sentiment_linear", "e5_head"])
@@ -241,7 +241,7 @@ def test_v3_answers_spanish_and_german(stack: Stack, text: str, language: str, l
     assert (answer["prediction"], answer["model_version"]) == (label, "v3.0.0")
 
 
-@pytest.mark.parametrize("option", [{"explain": True}, {"explain": "simple"}, {"async": True}])
+@pytest.mark.parametrize("option", [{"explain": True}, {"explain": "simple"}])
 def test_an_option_that_is_not_offered_is_501(stack: Stack, option: dict[str, Any]) -> None:
     error = refused(stack.predict(LOVELY, options=option), 501, "NOT_AVAILABLE")
     assert error["details"]["option"] == next(iter(option))

@@ -65,6 +65,7 @@ def test_ready_names_every_version(stack: Stack) -> None:
         ("sentiment", "v1.0.0"),
         ("sentiment", "v2.3.1"),
         ("sentiment", "v3.0.0"),
+        ("speech", "v1.0.0"),
         ("wine", "v1.0.0"),
     ]
 

@@ -56,7 +56,7 @@ def weights_of(model: onnx.ModelProto) -> Weights:
     }
 
 
-def graph(weights: Weights) -> onnx.ModelProto:
+def graph(package: onnx.ModelProto) -> onnx.ModelProto:
     """Return the encoder.
 
     Inputs are ``INPUT_IDS`` and ``ATTENTION_MASK`` (1 where there is a token), int32
@@ -64,7 +64,11 @@ def graph(weights: Weights) -> onnx.ModelProto:
     ``MIDDLE_EMBEDDING``, that of the layer half-way, each float32 ``[N, 384]`` of length one. The
     middle one keeps more of the words themselves, which lifted the sentiment head's accuracy by
     more than a point.
+
+    Args:
+        package: The package's graph.
     """
+    weights = weights_of(package)
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "tokens"])
         for name in ("INPUT_IDS", "ATTENTION_MASK")

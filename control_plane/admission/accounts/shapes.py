@@ -35,6 +35,9 @@ Overage = Annotated[
     Literal["block", "bill"],
     Meta(description="What happens beyond the quota: refuse, or go on and bill apart"),
 ]
+Priority = Annotated[
+    Literal["high", "normal", "low"], Meta(description="Which of the waiting jobs go first")
+]
 Micros = Annotated[
     int, Meta(ge=0, le=1_000_000_000_000, description="Price of a unit, millionths of the currency")
 ]
@@ -66,6 +69,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         max_batch: Inputs in one batch.
         max_body_bytes: Size of a body, bytes.
         overage: What happens beyond the quota.
+        priority: Of its jobs.
     """
 
     requests: Requests
@@ -77,6 +81,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_batch: Batch = 1000
     max_body_bytes: Body = 1_073_741_824
     overage: Overage = "block"
+    priority: Priority = "low"
 
 
 class Overrides(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -91,6 +96,7 @@ class Overrides(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
     max_batch: Batch | UnsetType = UNSET
     max_body_bytes: Body | UnsetType = UNSET
     overage: Overage | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
 
     def over(self, limits: Limits) -> Limits:
         """The limits with these in place of theirs."""
@@ -194,7 +200,7 @@ STANDARD_TIERS: Final = (
         title="Pro",
         limits=Limits(
             requests=3000, burst=600, concurrency=64, month_units=5_000_000, max_batch=600,
-            overage="bill",
+            overage="bill", priority="normal",
         ),
         unit_price=100,
         overage_unit_price=150,
@@ -203,7 +209,8 @@ STANDARD_TIERS: Final = (
         name="enterprise",
         title="Enterprise",
         limits=Limits(
-            requests=60_000, burst=12_000, concurrency=512, max_batch=10_000, overage="bill"
+            requests=60_000, burst=12_000, concurrency=512, max_batch=10_000, overage="bill",
+            priority="high",
         ),
         unit_price=80,
         overage_unit_price=120,
@@ -213,7 +220,7 @@ STANDARD_TIERS: Final = (
         title="Demonstration and benchmark keys",
         limits=Limits(
             requests=1_000_000, window_s=1, burst=1_000_000, concurrency=10_000, max_batch=10_000,
-            overage="bill",
+            overage="bill", priority="high",
         ),
     ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from control_plane.contracts.compatibility.answers import Signatures, answer_cha
 from control_plane.contracts.compatibility.changes import Change, Comparison
 from control_plane.contracts.compatibility.conditions import condition_changes
 from control_plane.contracts.compatibility.requests import request_changes
+from control_plane.contracts.compatibility.streams import stream_changes
 from control_plane.contracts.compiler import CompiledContract
 from control_plane.types import Version
 
@@ -33,6 +34,7 @@ def compare(
         *request_changes(before, after),
         *answer_changes(before.contract.answer, after.contract.answer, signatures),
         *condition_changes(before.contract, after.contract),
+        *stream_changes(before.stream, after.stream),
     }
     changes = tuple(sorted(found, key=lambda one: (not one.breaking, one.where, one.what)))
     called = _called_for(before.ref.version, changes)

@@ -11,7 +11,7 @@ def condition_changes(before: Contract, after: Contract) -> list[Change]:
     return [
         *_access(before, after),
         *_deadline(before.deadline_ms, after.deadline_ms),
-        *_price("/units", "input", before.units, after.units),
+        *price_changes("/units", "input", before.units, after.units),
         *_explanations(before.explain, after.explain),
     ]
 
@@ -34,7 +34,8 @@ def _deadline(before: int, after: int) -> list[Change]:
     return [Change("/deadline_ms", said, adds=True)] if after > before else []
 
 
-def _price(where: str, one: str, before: int, after: int) -> list[Change]:
+def price_changes(where: str, one: str, before: int, after: int) -> list[Change]:
+    """What changes for those who pay for one of something."""
     if before == after:
         return []
     follows = "costs more: quotas are used up sooner" if after > before else "costs less"
@@ -51,7 +52,7 @@ def _explanations(before: ExplainSpec | None, after: ExplainSpec | None) -> list
             what = "Before: answers can be explained. Now: they cannot. Keep `explain`."
             return [Change(where, what, breaking=True)]
         return [Change(where, "Before: no explanations. Now: answers can be explained.", adds=True)]
-    found = _price(f"{where}/units", "explanation", before.units, after.units)
+    found = price_changes(f"{where}/units", "explanation", before.units, after.units)
     for name, was, now in (
         ("method", before.method, after.method),
         ("field", before.field, after.field),

@@ -189,7 +189,7 @@ def _examples(before: CompiledContract, after: CompiledContract) -> Iterator[Cha
     """What worked as an example and does not work now: a check of the checks above."""
     for index, example in enumerate(before.contract.examples):
         try:
-            after.encode(after.inputs.complete(example))
+            after.check(example)
         except InvalidInput as error:
             first = error.faults[0]
             reason = f"{first.field} {first.issue}"

@@ -74,6 +74,9 @@ def test_a_tier_by_commands(door: Door, run: Run, done: Callable[..., Any]) -> N
     assert (made["limits"]["day_units"], made["unit_price"]) == (9, 7)
     changed = done("tiers", "set", name, "--day-units", "none", "--overage", "bill")
     assert (changed["limits"]["day_units"], changed["limits"]["overage"]) == (None, "bill")
+    assert changed["limits"]["priority"] == "low"
+    changed = done("tiers", "set", name, "--priority", "normal")
+    assert changed["limits"]["priority"] == "normal"
     assert done("tiers", "show", name) == changed
     assert name in [tier["name"] for tier in done("tiers", "list")]
     assert run("tiers", "delete", name, "--yes").exit_code == 0

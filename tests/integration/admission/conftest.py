@@ -19,6 +19,8 @@ import pytest
 import redis
 
 START_S = 30.0
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+"""Options of a server that may keep jobs, as every one has to that HTTP processes record on."""
 
 
 def shell_lines(page: str, part: str) -> list[str]:
@@ -51,10 +53,12 @@ def server_binary(name: str) -> str:
 
 
 @contextlib.contextmanager
-def counter_process(name: str, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def counter_process(
+    name: str, folder: Path, port: int, *options: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server on a port that answers; ended at the end, stopped or not."""
     argv = [server_binary(name), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-            "--dir", str(folder), "--loglevel", "warning"]  # fmt: skip
+            "--dir", str(folder), "--loglevel", "warning", *options]  # fmt: skip
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         await_answer(port)

@@ -20,7 +20,7 @@ from control_plane.admission.accounts.shapes import ApiKey, Overrides, Tenant
 from control_plane.admission.accounts.store import Store
 from control_plane.admission.identity.apikeys import digest, mint
 from control_plane.records.transaction import SYSTEM
-from tests.integration.admission.conftest import counter_process, free_port, shell_lines
+from tests.integration.admission.conftest import DURABLE, counter_process, free_port, shell_lines
 from tests.integration.local.processes import role_process
 
 PEPPER = "pepper of the tests, 32 characters"
@@ -33,7 +33,7 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     port = free_port()
-    with counter_process(request.param, tmp_path_factory.mktemp("usage"), port):
+    with counter_process(request.param, tmp_path_factory.mktemp("usage"), port, *DURABLE):
         yield f"redis://127.0.0.1:{port}/0"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.api.predict import PredictRoute, _negotiate, match, read
+from control_plane.api.asked import PredictRoute, _negotiate, match, read
 from control_plane.errors import TidegateError
 
 JSON = b"application/json"
@@ -32,7 +32,7 @@ UNVERSIONED = PredictRoute("/api/predict", 0)
 def test_a_path_of_a_prediction_is_known(
     path: str, template: str, major: int, model: str | None
 ) -> None:
-    assert match(path) == PredictRoute(template, major, model)
+    assert match("POST", path) == PredictRoute(template, major, model)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,64 @@ def test_a_path_of_a_prediction_is_known(
      "/api/models/a/predict", "/api/v1/modelsa/predict", "/api/v1/predict\n"],
 )  # fmt: skip
 def test_any_other_path_means_something_else(path: str) -> None:
-    assert match(path) is None
+    assert match("POST", path) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "template", "model"),
+    [
+        ("POST", "/api/v1/jobs", "/api/v1/jobs", None),
+        ("POST", "/api/v1/models/house/jobs", "/api/v1/models/{model}/jobs", "house"),
+        ("PUT", "/api/v1/models/house/jobs", "/api/v1/models/{model}/jobs", "house"),
+    ],
+)
+def test_a_path_of_a_submission_is_known(
+    method: str, path: str, template: str, model: str | None
+) -> None:
+    assert match(method, path) == PredictRoute(template, 1, model, is_job=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/api/v1/jobs"), ("POST", "/api/v2/jobs"), ("POST", "/api/v1/models//jobs"),
+     ("POST", "/api/v1/models/a/b/jobs"), ("POST", "/api/v2/models/a/jobs"), ("POST", "/jobs"),
+     ("POST", "/api/v1/jobs/"), ("POST", "/api/v1/models/jobs")],
+)  # fmt: skip
+def test_what_is_no_submission_goes_elsewhere(method: str, path: str) -> None:
+    assert match(method, path) is None
+
+
+@pytest.mark.parametrize(
+    ("route", "headers", "body", "is_plain"),
+    [
+        (UNVERSIONED, {}, b'{"inputs": {}}', True),
+        (UNVERSIONED, {}, b'{"inputs": {}, "options": {"async": false}}', True),
+        (UNVERSIONED, {}, b'{"inputs": {}, "options": {"async": true}}', False),
+        (UNVERSIONED, {b"prefer": b"wait=1"}, b'{"inputs": {}}', False),
+        (UNVERSIONED, {b"idempotency-key": b"k"}, b'{"inputs": {}}', False),
+        (PredictRoute("/api/v1/jobs", 1, is_job=True), {}, b'{"inputs": {}}', False),
+    ],
+)
+async def test_what_asks_for_more_than_an_answer_is_not_plain(
+    route: PredictRoute,
+    headers: dict[bytes, bytes],
+    body: bytes,
+    is_plain: bool,  # noqa: FBT001 - a case
+) -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope: Any = {"method": "POST", "query_string": b""}
+    limits = SimpleNamespace(max_body_bytes=100)
+    services: Any = SimpleNamespace(settings=limits)
+    caller: Any = SimpleNamespace(limits=limits)
+    asked = await read(services, caller, route, scope, {b"content-type": JSON, **headers}, receive)
+    assert asked.is_plain is is_plain
 
 
 @given(st.text(max_size=40))
 def test_the_template_never_repeats_what_a_client_sent(name: str) -> None:
-    route = match(f"/api/v1/models/{name}/predict")
+    route = match("POST", f"/api/v1/models/{name}/predict")
     if "/" in name or not name:
         assert route is None
     else:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.contracts.envelope import read_envelope
+from control_plane.contracts.envelope import asks_for_a_job, read_envelope
 from control_plane.errors import InvalidInput, MalformedRequest
 
 JSON = st.recursive(
@@ -25,7 +25,7 @@ def test_inputs_alone_are_enough() -> None:
     envelope = read_envelope({"inputs": {"x": 1}})
     assert envelope.inputs == {"x": 1}
     assert envelope.model is envelope.selector is None
-    assert envelope.explain is envelope.background is False
+    assert envelope.explain is False
 
 
 def test_everything_that_may_stand_there_is_read() -> None:
@@ -37,7 +37,7 @@ def test_everything_that_may_stand_there_is_read() -> None:
     }
     envelope = read_envelope(body)
     assert (envelope.model, envelope.selector) == ("house", "v1")
-    assert (envelope.explain, envelope.background) == ("simple", True)
+    assert envelope.explain == "simple"
     assert envelope.faults == ()
 
 
@@ -86,7 +86,7 @@ def test_faults_of_the_rest_are_kept_to_be_told_with_those_of_the_inputs(
 ) -> None:
     envelope = read_envelope({"inputs": {}, **extra})
     assert [fault.field for fault in envelope.faults] == [field or "inputs"]
-    assert envelope.explain is envelope.background is False
+    assert envelope.explain is False
 
 
 def test_a_misspelt_field_is_guessed() -> None:
@@ -112,3 +112,21 @@ def test_a_deep_body_is_an_envelope_or_an_error_of_the_catalogue(
     body = msgspec.json.decode(template % (b"[" * depth + b"]" * depth))
     with suppress(InvalidInput, MalformedRequest):
         read_envelope(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"inputs": {}, "options": {"async": True}}, True),
+        ({"inputs": {}, "options": {"async": True, "explain": "much"}}, True),
+        ({"inputs": {}, "options": {"async": False}}, False),
+        ({"inputs": {}, "options": {"async": 1}}, False),
+        ({"inputs": {}, "options": {"async": "yes"}}, False),
+        ({"inputs": {}, "options": [True]}, False),
+        ({"inputs": {}}, False),
+        ([{"options": {"async": True}}], False),
+        (None, False),
+    ],
+)
+def test_only_a_true_option_asks_for_a_job(body: Any, expected: bool) -> None:  # noqa: FBT001 - a case
+    assert asks_for_a_job(body) is expected

@@ -66,7 +66,6 @@ async def test_model_and_version_may_be_named_in_any_place(
         ({"model_version": "v9"}, {}, "MODEL_VERSION_NOT_FOUND"),
         ({"model_version": "v3"}, {}, "MODEL_VERSION_RETIRED"),
         ({"options": {"explain": True}}, {}, "NOT_AVAILABLE"),
-        ({"options": {"async": True}}, {}, "NOT_AVAILABLE"),
     ],
 )
 async def test_what_cannot_be_done_has_its_own_code(

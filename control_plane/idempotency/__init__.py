@@ -1,0 +1,1 @@
+"""Requests that a client repeats are carried out once: ``Idempotency-Key``."""
