@@ -13,3 +13,7 @@ def exactly(pattern: str) -> str:
         pattern: Without anchors.
     """
     return rf"^(?:{pattern})(?!\n)$"
+
+
+PLAIN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+"""A text without control characters, for JSON Schema and Python alike."""

@@ -10,14 +10,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control_plane.api.visit import member_of
 from control_plane.errors import Forbidden, InvalidInput
-from control_plane.patterns import exactly
+from control_plane.patterns import PLAIN, exactly
 from control_plane.routing.feedback.service import Truth
 from control_plane.services import Services
 from control_plane.web import body
 
 MAX_BODY_BYTES: Final = 4096
-_PLAIN: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
-"""A text without control characters."""
 
 
 class FeedbackBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,7 +29,7 @@ class FeedbackBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ),
     ]
     label: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=256, pattern=_PLAIN)] | UnsetType,
+        Annotated[str, Meta(min_length=1, max_length=256, pattern=PLAIN)] | UnsetType,
         Meta(description="The label that would have been right, one of the model's"),
     ] = UNSET
     score: Annotated[

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from litestar import Litestar
 from litestar.enums import ScopeType
-from litestar.types import HTTPScope, Message, Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Scope, Send
 
 from control_plane import problem
 from control_plane.admission.limits.permit import Permit
@@ -28,6 +28,7 @@ from control_plane.services import Services
 from control_plane.telemetry.access_log import AccessLog
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import client_request_id, new_request_id
+from control_plane.web.answering import answering
 from control_plane.wire import GONE, answer
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ TRUSTED_S: Final = 0.5
 
 CLIENT_CLOSED_REQUEST = 499
 """What log and metrics say of a request whose client went away; no answer has this status."""
+
+
+_BESIDE: Final = frozenset(requests.TEMPLATES)
 
 
 class Front:
@@ -186,16 +190,11 @@ class Front:
                 await _answer(send, *_failed(error, exchange, headers), exchange)
                 return
 
-        async def send_with_ids(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = [*message["headers"], *problem.exchange_headers(exchange)]
-            await send(message)
-
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         try:
-            await self.litestar(scope, receive, send_with_ids)
+            answer_with_ids = answering(self.litestar, scope, send, exchange, _BESIDE)
+            await self.litestar(scope, receive, answer_with_ids)
         finally:
             if permit is not None:
                 leave(services, state["principal"], permit, scope["path"], exchange.status)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from control_plane.api import webhook_views
 from control_plane.api.openapi_parts import RATE_HEADERS
 from control_plane.records.pages import MAX_LIMIT
@@ -121,7 +123,20 @@ def _told(event: Event, headers: list[Schema], payload: Schema) -> Schema:
 def _of_endpoint() -> Schema:
     changed = _one("patch_endpoint", "Change a receiver (RFC 7396)", "EndpointView", _ENDPOINT)
     changed = _taking(changed, "EndpointBody")
-    schema = {"type": "object", "description": "Members of EndpointBody; null for the default"}
+    _, shapes = msgspec.json.schema_components(
+        [webhook_views.EndpointBody], ref_template="#/components/schemas/{name}"
+    )
+    shape = shapes["EndpointBody"]
+    members = {
+        name: member if name in shape["required"] else {"anyOf": [member, {"type": "null"}]}
+        for name, member in shape["properties"].items()
+    }
+    schema = {
+        "type": "object",
+        "description": "Members of EndpointBody; null for the default",
+        "properties": members,
+        "additionalProperties": False,
+    }
     changed["requestBody"]["content"] = {
         media_type: {"schema": schema}
         for media_type in ("application/json", "application/merge-patch+json")

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control_plane.egress.address import MAX_LENGTH
-from control_plane.patterns import exactly
+from control_plane.patterns import PLAIN, exactly
 from control_plane.webhooks.endpoints import Draft
 from control_plane.webhooks.shapes import Attempt, Delivery, Endpoint, Event, Secrets, Status
 
@@ -32,10 +32,14 @@ class EndpointBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     url: Annotated[
         str,
-        Meta(min_length=1, max_length=MAX_LENGTH, description="Public https address, in ASCII"),
+        Meta(
+            max_length=MAX_LENGTH,
+            pattern=exactly("[!-~]+"),
+            description="Public https address, in ASCII",
+        ),
     ]
     events: Events = None
-    description: Annotated[str, Meta(max_length=200, description="For people")] = ""
+    description: Annotated[str, Meta(max_length=200, pattern=PLAIN, description="For people")] = ""
     enabled: Annotated[bool, Meta(description="False if nothing is to be sent to it")] = True
 
     def draft(self) -> Draft:

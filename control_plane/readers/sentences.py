@@ -20,10 +20,11 @@ from control_plane.types import OpenObject
 
 _NEWLINE: Final = "(?>\r\n?|\n|\x85|\u2028)"
 _BREAK: Final = re.compile(
-    r"[.!?…]+[\"'”’»)\]]*(?=\s)"  # noqa: RUF001 - typographic quotes
-    "|[。！？]+[」』”’）]*"  # noqa: RUF001 - full-width marks
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)"  # noqa: RUF001 - typographic quotes
+    "|[。！？]++[」』”’）]*+"  # noqa: RUF001 - full-width marks
     rf"|{_NEWLINE}[^\S\n\r]*{_NEWLINE}|\u2029"
 )
+"""Takes time in proportion to the text: a run of full stops is looked at from its beginning only."""
 _SPACE: Final = re.compile(r"\s*")
 _LAST_WORD: Final = re.compile(r"(\w[\w.]*)\.$")
 _ABBREVIATIONS: Final = frozenset(
@@ -87,26 +88,27 @@ class Splitter:
     def _end(self, text: str, at: int, *, final: bool) -> int | None:
         """Where the sentence that begins at ``at`` ends; None if that is not known yet."""
         limit = at + self._most
-        for found in _BREAK.finditer(text, at, limit + 1):
-            behind = _skipped(text, found.end())
-            if found.end() > limit or (behind == len(text) and not final):
+        for found in _BREAK.finditer(text[at : limit + 1]):
+            place = at + found.end()
+            behind = _skipped(text, place)
+            if place > limit or (behind == len(text) and not final):
                 break
-            if behind == len(text) or _parts(text, at, found, text[behind]):
-                return found.end()
+            if behind == len(text) or _parts(found, text[behind]):
+                return place
         if len(text) > limit:
             return _cut(text, at, limit)
         return len(text) if final else None
 
 
-def _parts(text: str, at: int, found: re.Match[str], following: str) -> bool:
-    """True if what was found ends a sentence before the character that follows."""
+def _parts(found: re.Match[str], following: str) -> bool:
+    """True if what was found in a sentence ends it before the character that follows."""
     if found[0][0] not in ".…":
         return True
     if following.islower():
         return False
     if found[0] != ".":
         return True
-    word = _LAST_WORD.search(text[max(at, found.end() - _LOOK_BACK) : found.end()])
+    word = _LAST_WORD.search(found.string[max(0, found.end() - _LOOK_BACK) : found.end()])
     return word is None or not _is_short(word[1])
 
 

@@ -6,13 +6,14 @@ import asyncio
 import time
 from typing import Any, Final
 
+from litestar import Litestar
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Scope, Send
 
-from control_plane import problem
 from control_plane.telemetry.access_log import AccessLog
 from control_plane.telemetry.exchange import Exchange
 from control_plane.telemetry.ids import client_request_id, new_request_id
+from control_plane.web.answering import answering
 from control_plane.wire import GONE
 
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -30,7 +31,7 @@ class Frame:
     """
 
     def __init__(
-        self, app: ASGIApp, access_log: AccessLog | None, quiet: frozenset[str] = frozenset()
+        self, app: Litestar, access_log: AccessLog | None, quiet: frozenset[str] = frozenset()
     ) -> None:
         """Wrap an application.
 
@@ -65,15 +66,9 @@ class Frame:
         state: dict[str, Any] = scope.setdefault("state", {})
         state["exchange"] = exchange
 
-        async def send_with_ids(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = [*message["headers"], *problem.exchange_headers(exchange)]
-            await send(message)
-
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
-        await self.app(scope, receive, send_with_ids)
+        await self.app(scope, receive, answering(self.app, scope, send, exchange, frozenset()))
         template = scope.get("path_template")
         if template:
             exchange.route = str(template)

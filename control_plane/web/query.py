@@ -15,9 +15,13 @@ _RESERVED: Final = frozenset({"state", "request", "body", "data", "headers"})
 def known_query(request: Request[Any, Any, Any]) -> None:
     """Refuse query parameters that the handler does not have; for ``before_request``.
 
+    OPTIONS asks about the resource, whatever parameters another method has.
+
     Raises:
         InvalidParameter: If one is unknown, or stands twice.
     """
+    if request.method == "OPTIONS":
+        return
     parameters = request.route_handler.parsed_fn_signature.parameters.items()
     known = {getattr(field.kwarg_definition, "name", None) or own for own, field in parameters}
     known -= _RESERVED

@@ -17,6 +17,8 @@ from tests.chaos.seen import Sample, Seen
 TIMEOUT_S: Final = 10.0
 AGAIN_S: Final = 0.15
 LATE_S: Final = 2.5
+AT_ONCE: Final = 48
+"""Clients that wait for an answer."""
 TRIES: Final = 400
 """Far more than any outage of a run costs."""
 PAGE: Final = 200
@@ -44,14 +46,15 @@ class Clients:
         """
         self._keys = keys
         self.answered = 0.0
+        self._free = asyncio.Semaphore(AT_ONCE)
         self._seen = seen
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+        limits = httpx.Limits(max_connections=2 * AT_ONCE)
         self.http = httpx.AsyncClient(
             base_url=f"{url}/api/v1", timeout=TIMEOUT_S, limits=limits, trust_env=False
         )
 
     async def run(self, errands: Sequence[Errand], every_s: float) -> None:
-        """Submit one after the other at a steady pace, each until it is acknowledged.
+        """Submit at a steady pace, each until it is acknowledged; when many wait, the rest do.
 
         Args:
             errands: In their order.
@@ -62,6 +65,7 @@ class Clients:
         async with asyncio.TaskGroup() as group:
             for number, errand in enumerate(errands):
                 await asyncio.sleep(begun + number * every_s - loop.time())
+                await self._free.acquire()
                 group.create_task(self._guarded(self.submit, errand))
 
     async def _guarded(self, step: Callable[[Errand], Awaitable[None]], errand: Errand) -> None:
@@ -69,6 +73,8 @@ class Clients:
             await step(errand)
         except Given as error:
             self._seen.refused.append(f"{errand.kind} {errand.number}: {error}")
+        finally:
+            self._free.release()
 
     async def submit(self, errand: Errand) -> None:
         """Submit a job until it is acknowledged, and cancel it if that is its fate."""
