@@ -17,6 +17,7 @@ from control_plane.idempotency.digests import Digests
 from control_plane.idempotency.once import Once
 from control_plane.inference.lane import CallReport
 from control_plane.jobs.changes import JobChanges
+from control_plane.jobs.doubts import Doubts
 from control_plane.jobs.intake import Intake
 from control_plane.jobs.service import Jobs
 from control_plane.jobs.store import JobStore
@@ -119,7 +120,12 @@ def _open_jobs(
     changes = JobChanges(records)
     following = asyncio.create_task(changes.follow())
     opened.push_async_callback(end, [following])
-    intake = Intake(store, pipeline.chooser, pipeline.gate, sealer, uploads.uploads, egress.check)
+    doubts = Doubts(store)
+    settling = asyncio.create_task(doubts.run())
+    opened.push_async_callback(end, [settling])
+    intake = Intake(
+        store, doubts, pipeline.chooser, pipeline.gate, sealer, uploads.uploads, egress.check
+    )
     opened.push_async_callback(intake.close, CLOSE_S)
     return Jobs(store, changes, intake, sealer, uploads.objects)
 

@@ -48,6 +48,8 @@ SECRETS = {
 """The secret settings of a `tidegate serve`."""
 FOR_TESTS = {"abuse_rules": '{"on": false}', "trusted_proxies": "127.0.0.1"}
 """Nobody is judged, and a request may say from which address it comes."""
+RECEIVERS = "127.64.0.1/32"
+"""Where a test may receive the webhooks of a `tidegate up`."""
 OBJECTS = Path(tempfile.gettempdir()) / "tidegate-objects-of-tests"
 """Where objects lie of control planes that do not say where."""
 _SERVING = re.compile(r"serving on (http://\S+), operators on (http://\S+)")
@@ -371,7 +373,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     or come from an address of their own (:meth:`Gateway.elsewhere`).
     """
     data = tmp_path_factory.mktemp("stack")
-    with started_up(data, REPOSITORY, **FOR_TESTS) as started:
+    with started_up(data, REPOSITORY, egress_networks=RECEIVERS, **FOR_TESTS) as started:
         started.gather(CROWD)
         wide = {"requests": 1_000_000, "burst": 100_000, "concurrency": 1000, "max_batch": 10}
         answer = started.operators.patch("/tiers/anonymous", json={"limits": wide})

@@ -9,7 +9,7 @@ from control_plane.api.preferences import read_key, read_preferences
 from control_plane.api.submit import REPLAYED, Answer, digest_of, predict_later, submit
 from control_plane.api.visit import READ, admit, has_jobs
 from control_plane.contracts.envelope import asks_for_a_job
-from control_plane.errors import Unauthenticated
+from control_plane.errors import Forbidden, Unauthenticated
 from control_plane.idempotency.once import KeptAnswer
 from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
@@ -58,21 +58,25 @@ async def _predict_once(
     """Predict, or give the answer that the key got before, which costs no units.
 
     Raises:
-        TidegateError: UNAUTHENTICATED without a tenant, whose the keys are; any error of
-            :meth:`Once.answer` and of the prediction.
+        TidegateError: UNAUTHENTICATED without a tenant, whose the keys are; FORBIDDEN for the kept
+            answer of a model that the caller may not use; any error of :meth:`Once.answer` and of
+            the prediction.
     """
     if principal.kind == "anonymous":
         raise Unauthenticated("Idempotency keys are of tenants: send an API key or a token")
 
     async def make() -> KeptAnswer:
         body, headers = await predict.predict(services, principal, asked, exchange)
-        return KeptAnswer(200, headers, body)
+        return KeptAnswer(200, headers, body, exchange.model)
 
     name = services.digests.of_key(principal.tenant, key)
     digest = digest_of(services, asked)
     kept, replayed = await services.once.answer(principal.tenant, name, digest, make)
     if not replayed:
         return kept.status, kept.body, list(kept.headers)
+    if not principal.may("predict", kept.model):
+        scope = f"predict:{kept.model}"
+        raise Forbidden(f"The credentials lack the scope {scope}", details={"scope": scope})
     permit = await admit(services, principal, READ, exchange)
     permit.refund(failed=False)
     return kept.status, kept.body, [*kept.headers, REPLAYED]

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from control_plane.errors import MalformedRequest
+
 _PURPOSE: Final = b"tidegate idempotency"
 _canonical: Final = msgspec.json.Encoder(order="deterministic").encode
 
@@ -34,8 +36,15 @@ class Digests:
             route: Template of the path.
             facts: What else decides the answer: path parameters, headers.
             body: Decoded.
+
+        Raises:
+            MalformedRequest: If the body is nested too deep to be written again.
         """
-        return self._digest((route.encode(), *(fact.encode() for fact in facts), _canonical(body)))
+        try:
+            canonical = _canonical(body)
+        except RecursionError:
+            raise MalformedRequest("The body is nested too deep") from None
+        return self._digest((route.encode(), *(fact.encode() for fact in facts), canonical))
 
     def _digest(self, parts: Iterable[bytes]) -> str:
         text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)

@@ -43,11 +43,13 @@ class KeptAnswer(Struct, frozen=True):
         status: HTTP status.
         headers: The answer's own, names in lower case.
         body: As it was.
+        model: Public name of the model that gave it.
     """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    model: str = ""
 
 
 class Once:

@@ -17,8 +17,9 @@ from control_plane.admission.limits.gate import Gate
 from control_plane.admission.limits.permit import Permit
 from control_plane.choice import Chooser, Pinned, PredictCall
 from control_plane.coalesce import Closed, Coalescer, QueueFull
-from control_plane.errors import Overloaded, TidegateError
+from control_plane.errors import MalformedRequest, Overloaded, TidegateError
 from control_plane.jobs import layout
+from control_plane.jobs.doubts import Doubts, is_doubtful
 from control_plane.jobs.identifiers import job_id as new_job_id
 from control_plane.jobs.pricing import Accepted, accepted_by, price_of
 from control_plane.jobs.replies import Submitted
@@ -63,6 +64,7 @@ class Intake:
     def __init__(
         self,
         store: JobStore,
+        doubts: Doubts,
         chooser: Chooser,
         gate: Gate,
         sealer: Sealer,
@@ -73,6 +75,7 @@ class Intake:
 
         Args:
             store: Keeps them.
+            doubts: Told of those of which it cannot be said.
             chooser: Pins their versions.
             gate: Lets them in.
             sealer: Encrypts what they are made of.
@@ -80,6 +83,7 @@ class Intake:
             check_url: Raises ADDRESS_REFUSED for what no webhook may be sent to.
         """
         self._store = store
+        self._doubts = doubts
         self._chooser = chooser
         self._gate = gate
         self._sealer = sealer
@@ -165,7 +169,7 @@ class Intake:
             size=Size.LONG if is_long else Size.SHORT,
             priority=_PRIORITIES[principal.limits.priority],
             units=units,
-            spec=self._sealer.seal(_encode(spec), layout.spec_place(job_id)),
+            spec=self._sealer.seal(_encoded(spec), layout.spec_place(job_id)),
             hook=self._hook(job_id, request.webhook_url),
             start_at_ms=request.start_at_ms,
             cancel_after_ms=terms.cancel_after_ms,
@@ -198,8 +202,11 @@ class Intake:
                 code="JOBS_UNAVAILABLE",
                 headers={"retry-after": "1"},
             ) from None
-        except BaseException:
-            permit.refund()
+        except BaseException as error:
+            if is_doubtful(error) and self._doubts.note(submission):
+                permit.confirm(0.0)
+            else:
+                permit.refund()
             raise
         if submitted.replayed:
             permit.refund(failed=False)
@@ -211,3 +218,16 @@ class Intake:
         self, submissions: list[Submission], _: float
     ) -> Sequence[Submitted | Exception]:
         return await self._store.submit(submissions)
+
+
+def _encoded(spec: Spec) -> bytes:
+    """A spec as it is kept.
+
+    Raises:
+        MalformedRequest: If the items of a batch, not yet validated, are nested so deep that they
+            could be read but cannot be written.
+    """
+    try:
+        return _encode(spec)
+    except RecursionError:
+        raise MalformedRequest("The body is nested too deep") from None

@@ -15,7 +15,7 @@ from control_plane.jobs.shapes import Job, Priority, Size, State, Submission, Ta
 from control_plane.jobs.store import JobStore
 from control_plane.records.pages import Page
 from control_plane.records.transaction import Actor, Entry
-from control_plane.sealing import Sealer
+from control_plane.sealing import Sealer, Unsealable
 
 Record = Callable[[Entry, Actor], Awaitable[None]]
 """Writes an entry to the audit log."""
@@ -105,7 +105,8 @@ class OperatorJobs:
             by: On whose behalf.
 
         Raises:
-            TidegateError: REVISION_CONFLICT if it has not failed, TOO_MANY_JOBS.
+            TidegateError: REVISION_CONFLICT if it has not failed, TOO_MANY_JOBS, INTERNAL if it was
+                encrypted with another data key.
         """
         fields = await self._store.fields(job_id)
         if fields["state"] != State.FAILED:
@@ -129,7 +130,12 @@ class OperatorJobs:
         again = minted(self._clock())
 
         def moved(sealed: str, place: Callable[[str], str]) -> str:
-            return self._sealer.seal(self._sealer.unseal(sealed, place(job_id)), place(again))
+            try:
+                text = self._sealer.unseal(sealed, place(job_id))
+            except Unsealable:
+                message = "The job was encrypted with another data key"
+                raise TidegateError(message) from None
+            return self._sealer.seal(text, place(again))
 
         return Submission(
             id=again,

@@ -10,13 +10,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 import redis.asyncio as redis
-from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import RedisError
 
 from control_plane.errors import TidegateError
 from control_plane.jobs.layout import PREFIX
 from control_plane.jobs.scripts import NAMES, Name, source
-from control_plane.records.server import TIMEOUT_S
+from control_plane.records.server import BROKEN, TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ async def reached() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, *BROKEN, TimeoutError) as error:
         # The first word only: what follows may quote an argument.
         reason = str(error).split(" ", 1)[0][:32] if isinstance(error, RedisError) else ""
         log.warning("the server of jobs does not do a step",
@@ -94,6 +93,6 @@ class Steps:
         async with reached():
             try:
                 return await step()
-            except (BrokenConnection, OSError):
+            except BROKEN:
                 await self.server.connection_pool.disconnect(inuse_connections=False)
                 return await step()

@@ -60,9 +60,11 @@ class JobStore(Queries, Moves, Upkeep):
             values: dict[str, Any] = {"most": self._most, "key_ms": KEY_MS, "jobs": part}
             try:
                 replies = await self._steps.move("submit", values)
-            except TidegateError:
+            except TidegateError as error:
                 self._durability.doubt()
-                raise
+                if not told:
+                    raise
+                return [*told, *[error] * (len(submissions) - len(told))]
             told += [self._told(*reply) for reply in replies]
         return told
 

@@ -11,6 +11,7 @@ from control_plane.jobs import layout
 from control_plane.jobs.queries import kept_of
 from control_plane.jobs.replies import Forgettable, Swept
 from control_plane.jobs.scripts import MOST, parts
+from control_plane.jobs.shapes import Submission
 from control_plane.jobs.steps import Steps
 from control_plane.setting_groups import JobSettings
 
@@ -41,6 +42,25 @@ class Upkeep:
             "longest_ms": LONGEST_MS,
             "kept_ms": settings.kept_s * 1000,
         }
+
+    async def give_back(self, submissions: Sequence[Submission]) -> None:
+        """Have the price of submissions refunded that never became jobs."""
+
+        async def step() -> None:
+            async with self._steps.server.pipeline(transaction=True) as pipe:
+                for submission in submissions:
+                    entry = {
+                        "job": submission.id,
+                        "tenant": submission.tenant,
+                        "client": submission.client,
+                        "model": submission.model,
+                        "version": submission.version,
+                        "units": submission.units,
+                    }
+                    pipe.xadd(layout.REFUNDS, entry)
+                await pipe.execute()
+
+        await self._steps.again(step)
 
     async def sweep(self) -> Swept:
         """Do all that is due now.

@@ -24,7 +24,7 @@ _BREAK: Final = re.compile(
     "|[。！？]++[」』”’）]*+"  # noqa: RUF001 - full-width marks
     rf"|{_NEWLINE}[^\S\n\r]*{_NEWLINE}|\u2029"
 )
-"""Takes time in proportion to the text: a run of full stops is looked at from its beginning only."""
+"""Takes time in proportion to the text: a run of full stops is read from its beginning only."""
 _SPACE: Final = re.compile(r"\s*")
 _LAST_WORD: Final = re.compile(r"(\w[\w.]*)\.$")
 _ABBREVIATIONS: Final = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -24,6 +25,7 @@ async def characters(opened: OpenObject) -> AsyncGenerator[str, None]:
     at, begun = 0, False
     while at < opened.size:
         part = await opened.read(at, PART_BYTES)
+        await asyncio.sleep(0)  # what lay in memory came at once: others have their turn
         at += len(part)
         text = _decoded(decoder, part, at, final=at >= opened.size or not part)
         if not begun and text:

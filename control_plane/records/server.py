@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 TIMEOUT_S: Final = 2.0
 """What one step may take before the system of record counts as away, seconds."""
 
+BROKEN: Final = (BrokenConnection, OSError, RuntimeError)
+"""How a connection that breaks shows; uvloop calls a write to one that is closed by then a
+RuntimeError."""
+
 ATTEMPTS: Final = 32
 """How often a change is decided anew when another came first."""
 
@@ -61,7 +65,7 @@ async def reached() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, *BROKEN, TimeoutError) as error:
         log.warning("the system of record is away", extra={"error": type(error).__name__})
         raise AdmissionUnavailable("The system of record cannot be reached") from error
 
@@ -82,7 +86,7 @@ async def read(server: redis.Redis, step: Callable[[], Awaitable[_T]]) -> _T:
     async with reached():
         try:
             return await step()
-        except (BrokenConnection, OSError):
+        except BROKEN:
             await server.connection_pool.disconnect(inuse_connections=False)
             return await step()
 

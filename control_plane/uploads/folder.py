@@ -37,6 +37,8 @@ PARTIAL: Final = "partial"
 CONTENT: Final = "content"
 DIGESTS: Final = "digests"
 _DIGEST_BYTES: Final = 32
+_HELD_BYTES: Final = 131_072
+"""What of an object is in memory before it goes to the disk: many come at once, and slowly."""
 
 
 class FolderContents:
@@ -139,8 +141,10 @@ class Draft:
         partial.mkdir(mode=0o700, parents=True)
         self._partial, self._place = partial, place
         self._file = (partial / CONTENT).open("xb", buffering=0)
-        self._part = bytearray()
+        self._held = bytearray()
+        self._written = 0
         self._whole, self._digests = hashlib.sha256(), bytearray()
+        self._part = hashlib.sha256()
         self._step: asyncio.Future[None] | None = None
         self.size = 0
 
@@ -151,9 +155,9 @@ class Draft:
             TidegateError: UPLOADS_UNAVAILABLE, if the disk is full, too.
         """
         self.size += len(data)
-        self._part += data
-        if len(self._part) >= PART_BYTES:
-            await self._run(self._flush, PART_BYTES)
+        self._held += data
+        if len(self._held) >= _HELD_BYTES:
+            await self._run(self._flush)
 
     async def commit(self, sha256: str) -> Found:
         """Let it be seen, once it is on the disk.
@@ -165,10 +169,12 @@ class Draft:
             TidegateError: OBJECT_UNUSABLE if it has another digest, UPLOAD_CONFLICT if there is an
                 object already, UPLOADS_UNAVAILABLE.
         """
-        await self._run(self._flush, 1)
+        await self._run(self._flush)
         whole = self._whole.hexdigest()
         if sha256 and sha256 != whole:
             raise _other_digest(sha256, whole)
+        if self._written % PART_BYTES:
+            self._digests += self._part.digest()
         digests = self._whole.digest() + self._digests
         await self._run(self._appear, digests)
         return Found(self.size, hashlib.sha256(digests).hexdigest(), sha256=whole)
@@ -186,16 +192,20 @@ class Draft:
         async with reached():
             await asyncio.shield(self._step)
 
-    def _flush(self, least: int) -> None:
-        while len(self._part) >= least:
-            part = memoryview(self._part)[:PART_BYTES]
-            self._whole.update(part)
-            self._digests += hashlib.sha256(part).digest()
-            length = len(part)
-            while part:
-                part = part[self._file.write(part) :]
-            part.release()
-            self._part = self._part[length:]
+    def _flush(self) -> None:
+        held, self._held = self._held, bytearray()
+        rest = memoryview(held)
+        while rest:
+            piece = rest[: PART_BYTES - self._written % PART_BYTES]
+            self._whole.update(piece)
+            self._part.update(piece)
+            self._written += len(piece)
+            if self._written % PART_BYTES == 0:
+                self._digests += self._part.digest()
+                self._part = hashlib.sha256()
+            rest = rest[len(piece) :]
+            while piece:
+                piece = piece[self._file.write(piece) :]
 
     def _appear(self, digests: bytes) -> None:
         os.fsync(self._file.fileno())

@@ -208,7 +208,7 @@ class House:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.nursery"],
             cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            env={**os.environ, **self.environment, "PYTHONPATH": str(CHECKOUT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,9 +1,9 @@
-"""A process that has imported what the control plane imports, and forks `tidegate` commands.
+"""A process that has imported the libraries of the control plane, and forks `tidegate` commands.
 
 A worker that is killed every second would spend the machine on imports; here its successor begins
-with the libraries in memory and imports only the control plane itself. Reads a line of JSON for
-each, ``{"argv": […], "env": {…}, "log": "…"}``, and answers with the process id. The end of its
-input ends it and all that it forked.
+with the libraries in memory and imports only the control plane itself, as nothing that is drawn
+or opened there may be shared. Reads a line of JSON for each, ``{"argv": […], "env": {…}, "log":
+"…"}``, and answers with the process id. Only the end of its input ends it, and all that it forked.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from typing import Any, Final
 import psutil
 
 LIBRARIES: Final = (
-    *("litestar", "uvicorn", "uvloop", "httptools", "msgspec", "numpy", "redis.asyncio"),
-    *("tritonclient.grpc", "grpc.aio", "prometheus_client", "cryptography.hazmat.primitives"),
-    *("ruamel.yaml", "jsonschema_rs", "joserfc.jwt", "click", "httpx", "obstore", "soundfile"),
-    *("soxr", "concurrent.futures.thread", "litestar.openapi.config"),
+    *("litestar", "litestar.openapi.config", "uvicorn", "uvloop", "httptools", "msgspec", "numpy"),
+    *("redis.asyncio", "tritonclient.grpc", "grpc.aio", "cryptography.hazmat.primitives", "click"),
+    *("ruamel.yaml", "jsonschema_rs", "joserfc.jwt", "httpx", "soundfile", "soxr"),
 )
+_ASKED_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> None:
     """Serve until the input ends."""
+    for number in _ASKED_TO_STOP:
+        signal.signal(number, signal.SIG_IGN)
     for name in LIBRARIES:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -45,7 +47,8 @@ def main() -> None:
 
 def become(order: dict[str, Any]) -> None:
     """Turn this fork into the command; does not return."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, *_ASKED_TO_STOP):
+        signal.signal(number, signal.SIG_DFL)
     os.setpgid(0, 0)
     with Path(order["log"]).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)

@@ -20,6 +20,9 @@ else can take the job, and the fence decides when it is back."""
 AGAIN_S: Final = 0.25
 MAX_CALL: Final = 64
 MAX_WAITING: Final = 8192
+RETRIES_AT_ONCE: Final = 16
+"""Each has a connection of its own: when a model goes away, everything in hand fails at one moment,
+and signs of life need connections, too."""
 
 _T = TypeVar("_T")
 
@@ -37,6 +40,7 @@ class Ends:
         self._store = store
         self._patience_s = lease_s + GIVE_UP_S
         self._loop = asyncio.get_running_loop()
+        self._retrying = asyncio.Semaphore(RETRIES_AT_ONCE)
         self._coalescer: Coalescer[End, bool] = Coalescer(
             self._run, max_batch=MAX_CALL, slots=1, max_waiting=MAX_WAITING, abandon=False
         )
@@ -61,7 +65,8 @@ class Ends:
         async def step() -> bool:
             return await self._store.retry(hold, failure, delay_ms)
 
-        return await self._until_answered(step, deadline)
+        async with self._retrying:
+            return await self._until_answered(step, deadline)
 
     async def hand_back(self, holds: list[Hold]) -> None:
         """Give jobs back; while the server is away their leases run out instead."""

@@ -27,11 +27,14 @@ CONTEXT: Final = 64
 MIN_RATE: Final = 8_000
 MAX_RATE: Final = 192_000
 MAX_CHANNELS: Final = 32
+MAX_HOURS: Final = 24
+"""Of a recording: FLAC makes days of silence out of a MiB, and a worker is busy with each hour."""
 BLOCK_VALUES: Final = 131_072
 """Samples of all channels that are decoded at once."""
 SUBTYPES: Final = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 TAIL_BYTES: Final = 65_536
 """What may lie behind the samples of a FLAC file: tags, and what the library has not looked at."""
+_HOUR_S: Final = 3600
 
 
 class Step(Struct, frozen=True):
@@ -138,6 +141,10 @@ class Decoder:
             raise unusable(message, channels=sound.channels)
         if sound.frames == 0:
             raise unusable("The recording has no samples")
+        if sound.frames > MAX_HOURS * _HOUR_S * sound.samplerate:
+            duration_s = sound.frames / sound.samplerate
+            message = f"The recording is {duration_s / _HOUR_S:.1f} h long, at most {MAX_HOURS}"
+            raise unusable(message, duration_s=round(duration_s), limit_s=MAX_HOURS * _HOUR_S)
         return int(sound.frames)
 
     def _more(self) -> None:

@@ -115,6 +115,18 @@ async def test_a_dead_letter_becomes_a_further_job(
     assert entry["after"]["replay_of"] == name
 
 
+async def test_a_dead_letter_of_another_data_key_stays_one(
+    root: httpx.AsyncClient, worked: JobStore
+) -> None:
+    [name] = await kept(worked, asked(spec="of another data key"))
+    [claim] = await taken(worked, name)
+    assert await worked.retry(hold(claim), failed(claim), 0)
+    answer = await root.post(f"/jobs/{name}/replay")
+    assert answer.status_code == 500
+    assert answer.json()["error"]["message"] == "The job was encrypted with another data key"
+    assert name in [job["id"] for job in (await root.get("/jobs/dead")).json()["items"]]
+
+
 async def test_what_has_not_failed_is_not_replayed(
     root: httpx.AsyncClient, worked: JobStore
 ) -> None:

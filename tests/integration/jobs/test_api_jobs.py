@@ -165,6 +165,24 @@ def test_a_submission_is_refused_at_once_for_what_can_be_known(
     assert "location" not in answer.headers
 
 
+def test_a_batch_that_is_nested_too_deep_is_no_fault_of_the_server(
+    stack: Stack, customer: Customer
+) -> None:
+    """The items are validated later, and between what can be read and written lie some levels."""
+    answers = set()
+    for depth in range(940, 1000):
+        text = "[" * depth + "]" * depth
+        body = f'{{"task":"batch","start_after_s":3600,"inputs":[{{"text":{text}}}]}}'
+        key = {"authorization": f"Bearer {stack.new_key(customer.tenant, *SCOPES)}"}
+        sent = {**key, "content-type": "application/json"}
+        answer = stack.anonymous.post("/api/v1/jobs", content=body, headers=sent)
+        answers.add(answer.status_code)
+        if answer.status_code == 202:
+            path = f"/api/v1/jobs/{answer.json()['job_id']}/cancel"
+            assert stack.anonymous.post(path, headers=key).status_code == 200
+    assert answers == {202, 400}
+
+
 def test_a_batch_has_at_most_as_many_items_as_the_tenant_may_send(stack: Stack) -> None:
     narrow = Door(stack, stack.customer(*SCOPES, max_batch=2).headers)
     assert narrow.submit(task="batch", inputs=[INPUTS] * 2).status_code == 202

@@ -78,6 +78,19 @@ def test_a_prediction_is_made_once_and_answered_as_it_was(stack: Stack, customer
         assert first.headers[name] == again.headers[name]
     assert again.headers["idempotent-replayed"] == "true"
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
+
+
+def test_a_kept_answer_is_not_for_a_key_that_may_not_use_the_model(
+    stack: Stack, customer: Customer
+) -> None:
+    assert send(stack, customer, "a", "/api/v1/predict", {"inputs": INPUTS}).status_code == 200
+    narrow = Customer(customer.tenant, stack.new_key(customer.tenant, "predict:wine"))
+    refused = send(stack, narrow, "a", "/api/v1/predict", {"inputs": INPUTS})
+    assert code(refused) == (403, "FORBIDDEN")
+    assert refused.json()["error"]["details"] == {"scope": "predict:sentiment"}
+    colleague = Customer(customer.tenant, stack.new_key(customer.tenant, "predict:sentiment"))
+    again = send(stack, colleague, "a", "/api/v1/predict", {"inputs": INPUTS})
+    assert again.status_code == 200
     assert "x-ratelimit-remaining" in again.headers
     assert until(lambda: used(stack, customer) == 1, 10)
 

@@ -215,6 +215,21 @@ def test_an_upload_that_is_cut_off_leaves_nothing_and_can_be_sent_again(
     assert put(stack, upload, content).status_code == 201
 
 
+def test_what_a_slow_upload_has_sent_lies_on_the_disk_and_not_in_memory(
+    stack: Stack, customer: Customer
+) -> None:
+    content = bytes(700_000)
+    upload = made(stack, customer, **wish(bytes(1_000_000)))
+    with connected(stack) as wire:
+        wire.sendall(head_of(upload) + content)
+
+        def on_disk() -> int:
+            parts = [file for folder in files(stack, upload) for file in folder.glob("content")]
+            return sum(file.stat().st_size for file in parts)
+
+        assert until(lambda: on_disk() >= len(content) - 2 * 131_072, 10), on_disk()
+
+
 def test_of_two_at_once_one_wins(stack: Stack, customer: Customer) -> None:
     content = b"x" * (2 * MIB)
     upload = made(stack, customer, **wish(content))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,8 @@ def test_every_code_of_the_catalogue_is_used() -> None:
                 names.add(node.id)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.add(node.value)
+    for script in PACKAGE.rglob("*.lua"):
+        texts |= set(re.findall(r"'([A-Z_]+)'", script.read_text()))
     used = texts | {kind.code for kind in CLASSES if kind.__name__ in names}
     assert CATALOGUE.keys() <= used
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from control_plane.errors import MalformedRequest
 from control_plane.idempotency.digests import Digests
 
 DIGESTS = Digests("A" * 43)
@@ -34,3 +37,13 @@ def test_who_lacks_the_data_key_cannot_guess_what_was_sent() -> None:
     other = Digests("B" * 43)
     assert DIGESTS.of_key("a", "k") != other.of_key("a", "k")
     assert DIGESTS.of_request("/p", body={}) != other.of_request("/p", body={})
+
+
+def test_what_is_nested_too_deep_is_the_requests_fault() -> None:
+    body: list[object] = []
+    for _ in range(100_000):
+        body = [body]
+    with pytest.raises(MalformedRequest, match="too deep"):
+        DIGESTS.of_request("/p", body=body)
+    while body:  # level by level: all at once would need as deep a stack
+        body = body.pop()  # type: ignore[assignment]

@@ -88,5 +88,23 @@ async def test_a_server_that_stays_away_ends_the_wait(monkeypatch: pytest.Monkey
         await told.retry(end().hold, end(), 1000)
 
 
+async def test_what_fails_at_one_moment_leaves_connections_for_signs_of_life() -> None:
+    class Counting(Store):
+        running = most = 0
+
+        async def retry(self, hold: Hold, failure: End, delay_ms: int) -> bool:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await asyncio.sleep(0.001)
+            self.running -= 1
+            return True
+
+    store = Counting()
+    told = telling(store)
+    failed = [told.retry(end(number).hold, end(number), 1000) for number in range(200)]
+    assert all(await asyncio.gather(*failed))
+    assert 1 < store.most <= ends.RETRIES_AT_ONCE
+
+
 async def test_what_cannot_be_handed_back_is_left_to_its_lease() -> None:
     await telling(Store(away=1)).hand_back([end().hold])

@@ -118,7 +118,7 @@ FAULTY: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: encoded(np.full(RATE, np.nan, np.float32), subtype="FLOAT"), "not finite"),
     "flac with a hole": (
         lambda: FLAC[:30_000] + bytes(2000) + FLAC[32_000:], "cut short|cannot be decoded"),
-    "flac that says more": (lambda: with_total(FLAC, 2**35), "cut short|cannot be decoded"),
+    "flac that says more": (lambda: with_total(FLAC, 10**8), "cut short|cannot be decoded"),
     "flac that says less": (lambda: with_total(FLAC, 1000), "goes on"),
 }  # fmt: skip
 
@@ -209,3 +209,10 @@ async def test_what_reading_raises_is_told_as_it_is() -> None:
     with pytest.raises(TidegateError) as caught:
         await drained(Gone(encoded(tone(60))))
     assert caught.value.code == "UPLOADS_UNAVAILABLE"
+
+
+async def test_a_recording_of_more_than_a_day_is_refused_by_its_header() -> None:
+    of_a_day = await refused(with_total(FLAC, 86_400 * RATE))
+    assert "limit_s" not in of_a_day.details
+    longer = await refused(with_total(FLAC, 86_400 * RATE + 1))
+    assert longer.details["limit_s"] == 86_400

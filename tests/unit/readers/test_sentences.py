@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.errors import TidegateError
 from control_plane.readers.sentences import Sentence, Splitter, sentences
+from control_plane.readers.text import PART_BYTES
 from tests.unit.readers.memory import InMemory
 
 TEXTS = st.text(alphabet="aB1 .!?…\n\r\t\"'Éß。」\u2029Mr", max_size=120)
@@ -119,3 +123,43 @@ async def test_an_object_that_ends_early_is_refused() -> None:
 async def read_short() -> None:
     async for _ in sentences(InMemory(b"One. Two.", size=100), 1000):
         pass
+
+
+@pytest.mark.parametrize("text", ["." * 2**18, ("!" * 999 + "x") * 2**8, ('."' * 499 + "x") * 2**8])
+def test_what_never_ends_a_sentence_takes_time_in_proportion_to_its_length(text: str) -> None:
+    began = time.process_time()
+    assert len(split(text, size=65_536)) >= len(text) // 1001
+    assert time.process_time() - began < 5  # tens of seconds if marks were read again from each on
+
+
+async def test_the_rest_of_a_run_that_was_cut_ends_its_sentence() -> None:
+    assert [len(one) for one in texts("." * 1500 + " Next.")] == [1000, 500, 5]
+
+
+class AtHand:
+    """An object whose reads never wait, as those of a part that is in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    async def read(self, start: int, length: int) -> bytes:
+        return self._data[start : start + length]
+
+
+async def test_others_have_their_turn_while_a_text_is_read() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(other())
+    try:
+        async for _ in sentences(AtHand(b"One more. " * 2**16), 1000):
+            pass
+    finally:
+        beside.cancel()
+    assert turns >= 10 * 2**16 // PART_BYTES
