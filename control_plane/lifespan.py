@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib import import_module
 
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from control_plane.admission.service import open_admission
 from control_plane.contracts.repository import Reading
-from control_plane.egress.calls import Egress
+from control_plane.egress.destinations import Destinations, Fetch, NoFetch
 from control_plane.idempotency.digests import Digests
 from control_plane.idempotency.once import Once
 from control_plane.inference.lane import CallReport
@@ -83,8 +84,8 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         observer = await _open_observer(opened, settings, admission.counters, upkeep)
         await opened.enter_async_context(kept_current(upkeep))
         pipeline = Pipeline(upkeep.offer, upkeep.lanes, admission.gate, observer)
-        sealer, egress = Sealer(settings.data_key), Egress(settings.egress)
-        uploads = UploadRoom(records, settings, egress)
+        sealer, destinations = Sealer(settings.data_key), Destinations(settings.egress)
+        uploads = UploadRoom(records, settings, _fetch(settings))
         once = Once(admission.counters, sealer)
         opened.push_async_callback(once.close)
         services = Services(
@@ -94,8 +95,8 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
             feedback=Feedback(admission.counters, upkeep.labels, settings.feedback_per_day),
             accuracies=Accuracies(admission.counters),
             uploads=uploads,
-            webhooks=webhooks_of(records, settings, egress),
-            jobs=_open_jobs(opened, settings, records, pipeline, uploads, egress),
+            webhooks=webhooks_of(records, settings, destinations),
+            jobs=_open_jobs(opened, settings, records, pipeline, uploads, destinations),
             streams=Streams(admission.counters, settings.jobs.streams_per_tenant),
             once=once,
             digests=Digests(settings.data_key),
@@ -107,13 +108,22 @@ async def open_services(settings: Settings, metrics: Metrics) -> AsyncIterator[S
         yield services
 
 
+def _fetch(settings: Settings) -> Fetch:
+    """Load what calls addresses where some are taken: 6 MiB in every process."""
+    if settings.uploads.fetch == "buckets" and not settings.uploads.buckets:
+        return NoFetch()
+    calls = import_module("control_plane.egress.calls")
+    egress: Fetch = calls.Egress(settings.egress)
+    return egress
+
+
 def _open_jobs(
     opened: AsyncExitStack,
     settings: Settings,
     records: redis.Redis,
     pipeline: Pipeline,
     uploads: UploadRoom,
-    egress: Egress,
+    destinations: Destinations,
 ) -> Jobs:
     """What takes jobs in and tells of them, on the system of record."""
     sealer, store = Sealer(settings.data_key), JobStore(records, settings.jobs)
@@ -124,7 +134,7 @@ def _open_jobs(
     settling = asyncio.create_task(doubts.run())
     opened.push_async_callback(end, [settling])
     intake = Intake(
-        store, doubts, pipeline.chooser, pipeline.gate, sealer, uploads.uploads, egress.check
+        store, doubts, pipeline.chooser, pipeline.gate, sealer, uploads.uploads, destinations.check
     )
     opened.push_async_callback(intake.close, CLOSE_S)
     return Jobs(store, changes, intake, sealer, uploads.objects)

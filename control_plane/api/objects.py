@@ -25,7 +25,6 @@ from control_plane.services import Services
 from control_plane.telemetry.exchange import Exchange
 from control_plane.uploads.layout import UPLOAD_ID
 from control_plane.uploads.links import METHOD, PATH, Link
-from control_plane.uploads.shapes import State
 
 TEMPLATE: Final = f"{PATH}{{upload}}"
 CLOSE: Final = {"connection": "close"}
@@ -83,12 +82,11 @@ async def put(
         link, signature = _read(upload_id, scope, headers)
         receiver.check(link, signature)
         exchange.tenant = link.tenant
-        upload, found = await receiver.receive(link, _chunks(receive))
+        upload = await receiver.receive(link, _chunks(receive))
     except TidegateError as error:
         error.headers.update(CLOSE)
         raise
-    shown = msgspec.structs.replace(upload, state=State.COMPLETE, sha256=found.sha256)
-    return msgspec.json.encode(view(shown)), [(b"content-type", JSON)]
+    return msgspec.json.encode(view(upload)), [(b"content-type", JSON)]
 
 
 async def counted(

@@ -48,7 +48,7 @@ async def make_endpoint(request: _Request, state: State) -> Response[EndpointMad
     """Tell a receiver of ends of jobs; the answer has its secret."""
     principal, webhooks = _visit(request, state)
     draft = body.shaped(await body.read_json(request), EndpointBody).draft()
-    await webhooks.egress.check(draft.url)
+    await webhooks.destinations.check(draft.url)
     made = await webhooks.endpoints.create(principal.tenant, draft, _actor(request, principal))
     shown = EndpointMade(endpoint=endpoint_view(made, draft), secret=_secret(webhooks, made))
     return Response(shown, headers={"location": f"/api/v1/webhooks/{made.id}"})
@@ -82,7 +82,7 @@ async def patch_endpoint(request: _Request, state: State, endpoint: FromPath[str
     before = webhooks.endpoints.draft(await webhooks.endpoints.read(principal.tenant, endpoint))
     draft = _patched(before, changes)
     if draft.url != before.url:
-        await webhooks.egress.check(draft.url)
+        await webhooks.destinations.check(draft.url)
     changed = await webhooks.endpoints.change(
         principal.tenant,
         endpoint,

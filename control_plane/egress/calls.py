@@ -12,24 +12,19 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 import httpx
-from msgspec import Struct
 
 from control_plane import __version__
-from control_plane.egress.address import Url, read_url, refused
-from control_plane.egress.networks import Networks
-from control_plane.egress.resolver import Lookup, NameUnknown, Resolver, system_lookup
+from control_plane.egress.address import Url, read_url
+from control_plane.egress.destinations import Answer, CallFailed, Destinations
+from control_plane.egress.resolver import Lookup, system_lookup
 from control_plane.setting_groups import EgressSettings
 
-Failure = Literal["name", "timeout", "connection", "tls", "protocol"]
-"""Why there is no answer: no address, none in time, no connection, no trust, no HTTP."""
-
 CONNECT_S: Final = 5.0
-"""What a name, and what a connection, may take; both are within the call's own time, seconds."""
+"""What a connection may take, within the call's own time, seconds."""
 
-_MOST_ADDRESSES: Final = 4
 _DRAINED_BYTES: Final = 65_536
 _DRAINED_S: Final = 1.0
 _BASE_HEADERS: Final = {
@@ -41,33 +36,7 @@ _BASE_HEADERS: Final = {
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class CallFailed(Exception):
-    """There is no answer.
-
-    Attributes:
-        reason: Why.
-    """
-
-    def __init__(self, reason: Failure) -> None:
-        super().__init__(reason)
-        self.reason: Final = reason
-
-
-class Answer(Struct, frozen=True):
-    """What was answered.
-
-    Attributes:
-        status: HTTP status; a redirect is one as any other.
-        headers: By lower-case name; of a name that came twice the last.
-        body: What was asked for of it.
-    """
-
-    status: int
-    headers: dict[str, str]
-    body: bytes = b""
-
-
-class Egress:
+class Egress(Destinations):
     """The way out of the house."""
 
     def __init__(
@@ -85,18 +54,8 @@ class Egress:
                 ``SSL_CERT_FILE``.
             lookup: Finds the addresses of names.
         """
-        self._networks = Networks(settings.networks)
-        self._resolver = Resolver(lookup)
+        super().__init__(settings, lookup=lookup)
         self._context = context or httpx.create_ssl_context()
-
-    async def check(self, text: str) -> None:
-        """Refuse an address that could not be called now; one whose name is unknown passes.
-
-        Raises:
-            TidegateError: ADDRESS_REFUSED.
-        """
-        with suppress(CallFailed):
-            await self._addresses(read_url(text))
 
     async def post(
         self, text: str, body: bytes, headers: Mapping[str, str], timeout_s: float
@@ -154,22 +113,6 @@ class Egress:
         ):
             return _answer(response, await _read(response, length))
 
-    async def _addresses(self, url: Url) -> list[str]:
-        """The addresses of a host, all of which may be called."""
-        if url.scheme == "http" and self._networks.is_empty:
-            raise refused("must be https")
-        if url.is_literal:
-            found = [url.host]
-        else:
-            try:
-                found = await self._resolver.addresses(url.host, CONNECT_S)
-            except NameUnknown:
-                raise CallFailed("name") from None
-        fault = self._networks.fault(found, is_plain=url.scheme == "http")
-        if fault is not None:
-            raise refused(fault)
-        return found[:_MOST_ADDRESSES]
-
     @asynccontextmanager
     async def _sent(
         self, method: str, url: Url, headers: Mapping[str, str], body: bytes
@@ -179,7 +122,7 @@ class Egress:
         Each call has a connection of its own: one that is kept could be taken for another name at
         the same address, whose certificate nobody looked at.
         """
-        addresses = await self._addresses(url)
+        addresses = await self.addresses(url)
         async with httpx.AsyncHTTPTransport(
             verify=self._context, trust_env=False, http2=False
         ) as transport:

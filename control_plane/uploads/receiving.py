@@ -63,7 +63,7 @@ class Receiver:
         if self._clock() >= link.expires:
             raise _expired("The signed address is past its end")
 
-    async def receive(self, link: Link, chunks: AsyncIterator[bytes]) -> tuple[Upload, Found]:
+    async def receive(self, link: Link, chunks: AsyncIterator[bytes]) -> Upload:
         """Take the object of a link that was checked.
 
         What was written of an object that is cut off is deleted at once.
@@ -73,7 +73,7 @@ class Receiver:
             chunks: The content; ends early if the client goes away.
 
         Returns:
-            The upload as it was made, and its object.
+            The upload with its object.
 
         Raises:
             DeadlineExceeded: If nothing comes for 30 seconds, or the margin after the address's
@@ -90,10 +90,13 @@ class Receiver:
             found = await self._write(upload, link, writer, chunks)
         finally:
             await self._records.hold(link.upload_id, writer, 0)
-        if await self._records.complete(upload.id, found) == "gone":
+        done = None
+        if await self._records.complete(upload.id, found) != "gone":
+            done = await self._records.find(upload.id)
+        if done is None:
             await self._folder.delete(upload.tenant, upload.id)
             raise _expired("The upload was deleted")
-        return upload, found
+        return done
 
     async def _write(
         self, upload: Upload, link: Link, writer: str, chunks: AsyncIterator[bytes]

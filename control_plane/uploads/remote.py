@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from control_plane.egress.address import Url, read_url, refused
-from control_plane.egress.calls import Answer, CallFailed, Egress
+from control_plane.egress.destinations import Answer, CallFailed, Fetch
 from control_plane.types import ObjectRule, OpenObject, PinnedObject
 from control_plane.uploads.parts import opened_in_parts
 from control_plane.uploads.store import unavailable, unusable
@@ -27,15 +27,15 @@ _REPLACED: Final = "It was replaced since it was looked at"
 class RemoteObjects:
     """Reads objects at https addresses."""
 
-    def __init__(self, egress: Egress, buckets: Sequence[str], *, anywhere: bool) -> None:
+    def __init__(self, fetch: Fetch, buckets: Sequence[str], *, anywhere: bool) -> None:
         """Read from some addresses.
 
         Args:
-            egress: Makes the calls.
+            fetch: Makes the calls.
             buckets: Hosts, with or without a path, whose objects are taken.
             anywhere: Take objects of every public address.
         """
-        self._egress = egress
+        self._fetch = fetch
         self._buckets = tuple(_bucket(each) for each in buckets)
         self._anywhere = anywhere
 
@@ -77,7 +77,7 @@ class RemoteObjects:
 
     async def _get(self, text: str, start: int, length: int, headers: dict[str, str]) -> Answer:
         try:
-            answer = await self._egress.get(text, start, length, headers)
+            answer = await self._fetch.get(text, start, length, headers)
         except CallFailed as failure:
             if failure.reason in {"timeout", "connection"}:
                 raise unavailable() from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis.asyncio as redis
 
-from control_plane.egress.calls import Egress
+from control_plane.egress.destinations import Fetch
 from control_plane.sealing import Sealer
 from control_plane.settings import Settings
 from control_plane.uploads.lifecycle import Known, Lifecycle
@@ -24,13 +24,13 @@ class UploadRoom:
         receiver: Takes objects at this API's own addresses; None if they go to a bucket.
     """
 
-    def __init__(self, server: redis.Redis, settings: Settings, egress: Egress) -> None:
+    def __init__(self, server: redis.Redis, settings: Settings, fetch: Fetch) -> None:
         """Open the store; no server is asked for anything yet.
 
         Args:
             server: The system of record.
             settings: Of the process.
-            egress: Fetches objects at https addresses.
+            fetch: Reads objects at https addresses.
 
         Raises:
             InvalidSettings: With one line, if the store cannot be used.
@@ -44,7 +44,7 @@ class UploadRoom:
             unused_s=given.unused_s,
             most=given.open_per_tenant,
         )
-        remote = RemoteObjects(egress, given.buckets, anywhere=given.fetch == "anywhere")
+        remote = RemoteObjects(fetch, given.buckets, anywhere=given.fetch == "anywhere")
         self.uploads = Uploads(records, opened.contents, remote, given.max_bytes)
         self.objects = opened.objects
         self.receiver = None if opened.own is None else Receiver(records, *opened.own)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from control_plane.egress.calls import Answer, CallFailed, Egress
+from control_plane.egress.calls import Egress
+from control_plane.egress.destinations import Answer, CallFailed
 from control_plane.errors import TidegateError
 from control_plane.sealing import Unsealable
 from control_plane.telemetry.webhook_metrics import WebhookMetrics

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from control_plane.jobs.layout import PREFIX
 from control_plane.jobs.store import JobStore
+from control_plane.tasks import end
 from tests.chaos.audit import ENDS
 from tests.chaos.blows import Blows
 from tests.chaos.clients import Clients
@@ -26,6 +27,8 @@ from tests.chaos.stragglers import Straggler
 
 PAUSE_S: Final = 0.5
 READERS: Final = 16
+STRAGGLERS: Final = 14
+"""How often a worker falls behind in a run."""
 TOLD_S: Final = 75.0
 """Without a webhook after which none is awaited any more: what a dispatcher that was killed had
 taken up is taken up again half a minute later."""
@@ -90,7 +93,7 @@ async def _under_blows(order: Order, house: House, clients: Clients, seen: Seen)
     _say("the blows begin")
     async with _beside(
         striking.run(blows(order.seed, WORKERS)),
-        straggler.run(order.seed),
+        straggler.run(order.seed, order.seconds / STRAGGLERS),
         clients.watch(order.seed),
     ):
         await clients.run(wanted, order.seconds / order.jobs)
@@ -108,9 +111,7 @@ async def _beside(*steps: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             if task.done():
                 task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def _quiet(clients: Clients, seen: Seen, patience_s: float) -> None:
@@ -170,10 +171,10 @@ async def _left(house: House) -> list[str]:
 
 async def _until_empty(look: Callable[[], Awaitable[list[str]]], within_s: float = 15) -> list[str]:
     """What is still found after a while; refunds and outbox are read a moment later."""
-    end = time.monotonic() + within_s
+    until = time.monotonic() + within_s
     while True:
         found = await look()
-        if not found or time.monotonic() >= end:
+        if not found or time.monotonic() >= until:
             return found
         await asyncio.sleep(PAUSE_S)
 

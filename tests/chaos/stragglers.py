@@ -47,11 +47,16 @@ class Straggler:
         self._seen = seen
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, seed: int) -> None:
-        """Take jobs now and then until cancelled."""
+    async def run(self, seed: int, every_s: float) -> None:
+        """Take jobs now and then until cancelled.
+
+        Args:
+            seed: Of the moments.
+            every_s: Seconds between two, about.
+        """
         source = random.Random(f"stragglers {seed}")
         while True:
-            await asyncio.sleep(source.uniform(0.5, 1.5))
+            await asyncio.sleep(every_s * source.uniform(0.5, 1.5))
             for claim in await self._taken():
                 task = asyncio.create_task(self._haunt(claim))
                 self._tasks.add(task)

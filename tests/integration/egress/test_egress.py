@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from control_plane.egress.calls import CallFailed, Egress
+from control_plane.egress.calls import Egress
+from control_plane.egress.destinations import CallFailed
 from control_plane.errors import TidegateError
 from control_plane.setting_groups import EgressSettings
 

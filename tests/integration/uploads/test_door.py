@@ -66,6 +66,7 @@ def test_an_upload_from_the_address_to_its_end(stack: Stack, customer: Customer)
     assert answer.status_code == 201, answer.text
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert answer.json()["sha256"] == digest
+    assert answer.json()["completed_at"]
     assert "x-request-id" in answer.headers
     shown = read(stack, customer, upload).json()
     assert (shown["status"], shown["sha256"], shown["size"]) == ("complete", digest, len(CONTENT))

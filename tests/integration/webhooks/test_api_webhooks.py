@@ -77,7 +77,7 @@ def test_the_default_secret_and_an_empty_list_of_deliveries(stack: Stack, owner:
         ({"url": URL, "events": ["job.started"]}, "INVALID_INPUT"),
         ({"url": URL, "secret": "whsec_x"}, "INVALID_INPUT"),
         ({"url": URL, "description": "x" * 201}, "INVALID_INPUT"),
-        ({"url": "http://example.com/"}, "ADDRESS_REFUSED"),
+        ({"url": "http://8.8.8.8/"}, "ADDRESS_REFUSED"),
         ({"url": "https://127.0.0.1/"}, "ADDRESS_REFUSED"),
         ({"url": "https://localhost/"}, "ADDRESS_REFUSED"),
         ({"url": "https://user@example.com/"}, "ADDRESS_REFUSED"),
