@@ -10,7 +10,8 @@ from control_plane.errors import Forbidden, TidegateError, Unauthenticated
 from control_plane.offer import Offer
 from control_plane.types import ModelRef, Version
 
-_ACTIONS: Final = ("predict", "jobs", "explain", "uploads")
+_ACTIONS: Final = ("predict", "explain")
+"""What a model can be used for by itself: a job needs the right to predict, too."""
 
 
 class Rights:

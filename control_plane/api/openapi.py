@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -14,11 +14,10 @@ from control_plane.api.openapi_jobs import accepted, idempotency_key, job_paths,
 from control_plane.api.openapi_parts import RATE_HEADERS, SECURITY, fixed_paths, predict_parameters
 from control_plane.api.openapi_uploads import VIEWS as UPLOAD_VIEWS
 from control_plane.api.openapi_uploads import upload_paths
+from control_plane.api.openapi_versions import job_schemas, schema_name, version_schemas
 from control_plane.api.openapi_webhooks import VIEWS as WEBHOOK_VIEWS
 from control_plane.api.openapi_webhooks import webhook_events, webhook_paths
 from control_plane.contracts.compiler import CompiledContract
-from control_plane.contracts.envelope import OFFERED_OPTIONS
-from control_plane.contracts.streams import job_answer
 from control_plane.errors import Fault
 from control_plane.pipeline import Pipeline
 from control_plane.routing.catalog import Model
@@ -28,9 +27,7 @@ from control_plane.web.openapi import (
     DIALECT,
     ID_HEADERS,
     REF,
-    REQUEST_ID,
     Schema,
-    closed_object,
     error_response,
     error_responses,
     error_schema,
@@ -85,11 +82,11 @@ def document(pipeline: Pipeline, visible: frozenset[ModelRef]) -> Schema:
     known = [_Family(pipeline, model, visible) for model in models]
     for family in known:
         for compiled in family.of_objects:
-            schemas |= _job_schemas(compiled)
+            schemas |= job_schemas(compiled)
     families = [family for family in known if family.versions]
     for family in families:
         for compiled in family.versions:
-            schemas |= _version_schemas(compiled, family.selectors(compiled))
+            schemas |= version_schemas(compiled, family.selectors(compiled))
         for major in (1, 2):
             path = f"/api/v{major}/models/{family.name}/predict"
             operation_id = f"predict_{family.name}_v{major}"
@@ -178,14 +175,14 @@ def _predict_operation(
     operation_id: str, family: _Family, others: list[_Family], major: int
 ) -> Schema:
     """The operation of a model, and of others that the body may name instead."""
-    requests = [ref(_schema_name(compiled, "Request")) for compiled in family.versions]
+    requests = [ref(schema_name(compiled, "Request")) for compiled in family.versions]
     versions = list(family.versions)
     names = family.all_selectors()
     for other in others:
         versions += other.versions
         names += other.all_selectors()
         requests += [
-            {"allOf": [ref(_schema_name(compiled, "Request"))], "required": ["model"]}
+            {"allOf": [ref(schema_name(compiled, "Request"))], "required": ["model"]}
             for compiled in other.versions
         ]
     examples = {
@@ -221,92 +218,5 @@ def _predict_operation(
     }
 
 
-def _job_schemas(compiled: CompiledContract) -> Schema:
-    """What jobs that name an object take and give."""
-    stream, of_jobs = compiled.stream, compiled.job_inputs
-    if stream is None or of_jobs is None:
-        return {}
-    name = _schema_name(compiled, "ObjectInputs")
-    return {
-        name: _rebased(of_jobs.schema, f"#/components/schemas/{name}"),
-        _schema_name(compiled, "ObjectAnswer"): closed_object(
-            job_answer(stream, compiled.answers.kind)
-        ),
-    }
-
-
-def _version_schemas(compiled: CompiledContract, names: list[str]) -> Schema:
-    flat, data = compiled.answers.kind.schemas()
-    inputs = _rebased(
-        compiled.inputs.schema, f"#/components/schemas/{_schema_name(compiled, 'Inputs')}"
-    )
-    model, version = compiled.ref.name, str(compiled.ref.version)
-    return {
-        _schema_name(compiled, "Inputs"): inputs,
-        _schema_name(compiled, "Request"): {
-            "type": "object",
-            "properties": {
-                "model": {"const": model, "description": "Where the path names no model"},
-                "model_version": {"enum": names, "description": "Version, prefix or alias"},
-                "options": OFFERED_OPTIONS,
-                "inputs": ref(_schema_name(compiled, "Inputs")),
-            },
-            "required": ["inputs"],
-            "additionalProperties": False,
-        },
-        _schema_name(compiled, "AnswerV1"): closed_object(
-            {
-                **flat,
-                "model": {"const": model},
-                "model_version": {"const": version},
-                "request_id": REQUEST_ID,
-            }
-        ),
-        _schema_name(compiled, "AnswerV2"): closed_object(
-            {
-                "data": closed_object(data),
-                "model": closed_object(
-                    {
-                        "name": {"const": model},
-                        "version": {"const": version},
-                        "rollout": {"type": ["string", "null"]},
-                    }
-                ),
-                "usage": closed_object({"units": {"type": "integer", "minimum": 0}}),
-                "timing": closed_object(dict.fromkeys(_STAGES, _MILLISECONDS)),
-                "warnings": {
-                    "type": "array",
-                    "items": closed_object(
-                        {"code": {"type": "string"}, "message": {"type": "string"}}
-                    ),
-                },
-                "request_id": REQUEST_ID,
-            }
-        ),
-    }
-
-
-_MILLISECONDS: Final = {"type": "number", "minimum": 0}
-_STAGES: Final = ("admission_ms", "queue_ms", "inference_ms")
-
-
-def _rebased(node: Any, base: str) -> Any:
-    """A schema whose local references hold in their new place."""
-    if isinstance(node, dict):
-        return {
-            key: base + value.removeprefix("#")
-            if key in {"$ref", "$dynamicRef"} and isinstance(value, str)
-            else _rebased(value, base)
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [_rebased(item, base) for item in node]
-    return node
-
-
 def _answers(versions: list[CompiledContract], major: int) -> Schema:
-    return {"anyOf": [ref(_schema_name(compiled, f"AnswerV{major}")) for compiled in versions]}
-
-
-def _schema_name(compiled: CompiledContract, part: str) -> str:
-    return f"{compiled.ref.name}.{compiled.ref.version}.{part}"
+    return {"anyOf": [ref(schema_name(compiled, f"AnswerV{major}")) for compiled in versions]}

@@ -34,12 +34,12 @@ class _Left(Struct, frozen=True):
     Attributes:
         job: Its id.
         attempts: How often it was taken.
-        has_ended: True if nobody will take it any more.
+        is_first: True if it was lost with no worker before.
     """
 
     job: str
     attempts: int
-    has_ended: bool = False
+    is_first: bool
 
 
 class Blows:
@@ -117,11 +117,15 @@ class Blows:
             if taken is None:
                 continue
             seconds = time.monotonic() - killed
+            waiting = []
             for each in left:
-                if taken[each.job].attempts > each.attempts:
-                    self._seen.recoveries.append(Recovery(each.job, seconds))
-            left = [each for each in left if taken[each.job] == each]
-        self._seen.recoveries.extend(Recovery(each.job, WATCHED_S) for each in left)
+                attempts, has_ended = taken[each.job]
+                if attempts > each.attempts:
+                    self._seen.recoveries.append(Recovery(each.job, seconds, each.is_first))
+                elif not has_ended:
+                    waiting.append(each)
+            left = waiting
+        self._seen.recoveries.extend(Recovery(each.job, WATCHED_S, each.is_first) for each in left)
 
     async def _read(self, step: Any) -> Any:
         """What a step reads; None if the server stays away for the time of a lease."""
@@ -138,21 +142,21 @@ class Blows:
         names = [name.decode() for name in await self._server.zrange(layout.LEASES, 0, -1)]
         async with self._server.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.hmget(layout.job(name), "worker", "attempts")
+                pipe.hmget(layout.job(name), "worker", "attempts", "lost")
             rows = await pipe.execute()
         return [
-            _Left(name, int(attempts))
-            for name, (worker, attempts) in zip(names, rows, strict=True)
+            _Left(name, int(attempts), is_first=not int(lost or 0))
+            for name, (worker, attempts, lost) in zip(names, rows, strict=True)
             if worker is not None and worker.startswith(f"{pid}-".encode())
         ]
 
-    async def _now(self, names: list[str]) -> dict[str, _Left]:
-        """The same jobs as they are now."""
+    async def _now(self, names: list[str]) -> dict[str, tuple[int, bool]]:
+        """How often each was taken, and whether it has ended."""
         async with self._server.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hmget(layout.job(name), "attempts", "ended")
             rows = await pipe.execute()
         return {
-            name: _Left(name, int(attempts or 0), has_ended=ended is not None)
+            name: (int(attempts or 0), ended is not None)
             for name, (attempts, ended) in zip(names, rows, strict=True)
         }

@@ -32,6 +32,8 @@ class Report(Struct, frozen=True, kw_only=True):
         recovered: Jobs in the hands of workers that were killed.
         recovery_p50_s: From the kill until one was taken again.
         recovery_p99_s: Of 99 % of them.
+        first_losses: Of them, jobs that no worker had been lost with before.
+        first_p99_s: Of 99 % of those.
         stale: Stale writes by what they were: refused, accepted.
         abandoned: Attempts of real workers that did not count, by their metrics.
         deliveries: Webhooks received.
@@ -49,6 +51,8 @@ class Report(Struct, frozen=True, kw_only=True):
     recovered: int
     recovery_p50_s: float
     recovery_p99_s: float
+    first_losses: int
+    first_p99_s: float
     stale: Mapping[str, Sequence[int]]
     abandoned: int
     deliveries: int
@@ -59,6 +63,7 @@ class Report(Struct, frozen=True, kw_only=True):
 def report(seen: Seen, house: House) -> Report:
     """The figures of what was seen."""
     times = sorted(each.seconds for each in seen.recoveries)
+    first = sorted(each.seconds for each in seen.recoveries if each.is_first)
     last = list(seen.at_the_end.values())
     return Report(
         acknowledged=len(seen.jobs),
@@ -71,6 +76,8 @@ def report(seen: Seen, house: House) -> Report:
         recovered=len(times),
         recovery_p50_s=_quantile(times, 0.5),
         recovery_p99_s=_quantile(times, 0.99),
+        first_losses=len(first),
+        first_p99_s=_quantile(first, 0.99),
         stale=seen.stale,
         abandoned=_abandoned(house),
         deliveries=len(seen.events),
@@ -93,7 +100,8 @@ def lines(found: Report) -> list[str]:
         f"blows: {hits}; ended without one: {found.ended_alone}",
         f"in the hands of killed workers {found.recovered}: taken again after "
         f"{found.recovery_p50_s:.2f} s (p50), {found.recovery_p99_s:.2f} s "
-        f"(p99, goal {GOAL_S:g} s)",
+        f"(p99, goal {GOAL_S:g} s); the {found.first_losses} that were lost for the first time "
+        f"after {found.first_p99_s:.2f} s (p99)",
         f"stale writes: refused {refused}, accepted {accepted}; attempts of workers that did not "
         f"count {found.abandoned}",
         f"webhooks received {found.deliveries}",

@@ -44,10 +44,12 @@ class Recovery(Struct, frozen=True):
     Attributes:
         job: Its id.
         seconds: From the kill until a worker took it again.
+        is_first: True if it was lost with no worker before; a suspect waits for its turn, too.
     """
 
     job: str
     seconds: float
+    is_first: bool
 
 
 class Seen:
