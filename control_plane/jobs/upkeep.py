@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 BACKOFF_MS: Final = 250
 """Wait of a job after it was lost with a worker, milliseconds; four times longer each time."""
 
-LONGEST_MS: Final = 60_000
+LONGEST_MS: Final = 4_000
 """Longest such wait, milliseconds."""
 
 

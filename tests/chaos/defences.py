@@ -20,7 +20,7 @@ from tests.chaos.report import Report, say
 from tests.stack import CHECKOUT
 
 COPIED: Final = ("control_plane", "tests", "triton", "pyproject.toml")
-LIMIT_S: Final = 240.0
+LIMIT_S: Final = 600.0
 JOBS: Final = 200
 SECONDS: Final = 14.0
 PATIENCE_S: Final = 20.0

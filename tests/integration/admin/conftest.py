@@ -13,6 +13,7 @@ import pytest
 import redis.asyncio as redis
 
 from control_plane.admission.identity.apikeys import mint
+from control_plane.sealing import Sealer
 from tests.integration.admission.conftest import counter_process, free_port
 from tests.integration.local.processes import eventually, role_process
 from tests.integration.rollouts.house import House
@@ -25,6 +26,7 @@ SETTINGS = {
     "TIDEGATE_DATA_KEY": "A" * 43,
     "TIDEGATE_TRUSTED_PROXIES": "127.0.0.1",
 }
+SEALER = Sealer(SETTINGS["TIDEGATE_DATA_KEY"])
 
 
 class Door:

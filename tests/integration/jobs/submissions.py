@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 from control_plane.errors import TidegateError
+from control_plane.jobs import layout
 from control_plane.jobs.identifiers import job_id
 from control_plane.jobs.replies import Submitted
 from control_plane.jobs.shapes import Claim, End, Hold, Priority, Size, State, Submission, Task
 from control_plane.jobs.store import JobStore
+from control_plane.sealing import Sealer
 
 _NUMBERS = itertools.count()
 
@@ -60,3 +62,21 @@ async def code_of(awaitable: Any) -> str:
     except TidegateError as error:
         return error.code
     raise AssertionError("it was not refused")
+
+
+async def dead_letter(store: JobStore, sealer: Sealer, hook: str = "") -> str:
+    """A job that failed at its last attempt, in a store where jobs are tried once."""
+    submission = asked()
+    places = (layout.spec_place(submission.id), layout.hook_place(submission.id))
+    spec = sealer.seal(b'{"inputs": 1}', places[0])
+    sealed = sealer.seal(hook.encode(), places[1]) if hook else ""
+    facts: dict[str, Any] = {"id": submission.id, "spec": spec, "hook": sealed}
+    await kept(store, asked(**facts))
+    [claim] = await taken(store, submission.id)
+    assert await store.retry(hold(claim), failed(claim), 0)
+    return submission.id
+
+
+async def taken(store: JobStore, name: str) -> list[Claim]:
+    """The claim of a job, whoever else waits."""
+    return [claim for claim in await take(store, 200) if claim.job.id == name]

@@ -14,14 +14,20 @@ from click.testing import CliRunner
 
 from control_plane.cli import main
 from control_plane.jobs import layout
-from control_plane.jobs.shapes import Claim, State
+from control_plane.jobs.shapes import State
 from control_plane.jobs.store import JobStore
-from control_plane.sealing import Sealer
 from control_plane.setting_groups import JobSettings
-from tests.integration.admin.conftest import SETTINGS, Door, admin_process
-from tests.integration.jobs.submissions import asked, done, failed, hold, kept, take
+from tests.integration.admin.conftest import SEALER, Door, admin_process
+from tests.integration.jobs.submissions import (
+    asked,
+    dead_letter,
+    done,
+    failed,
+    hold,
+    kept,
+    taken,
+)
 
-SEALER = Sealer(SETTINGS["TIDEGATE_DATA_KEY"])
 NOBODY = f"job_{'0' * 32}"
 
 
@@ -61,24 +67,6 @@ def worked(records: redis.Redis) -> JobStore:
     return JobStore(records, JobSettings(attempts=1))
 
 
-async def dead_letter(store: JobStore, hook: str = "") -> str:
-    """A job that failed at its last attempt."""
-    submission = asked()
-    places = (layout.spec_place(submission.id), layout.hook_place(submission.id))
-    spec = SEALER.seal(b'{"inputs": 1}', places[0])
-    sealed = SEALER.seal(hook.encode(), places[1]) if hook else ""
-    facts: dict[str, Any] = {"id": submission.id, "spec": spec, "hook": sealed}
-    await kept(store, asked(**facts))
-    [claim] = await taken(store, submission.id)
-    assert await store.retry(hold(claim), failed(claim), 0)
-    return submission.id
-
-
-async def taken(store: JobStore, name: str) -> list[Claim]:
-    """The claim of a job, whoever else waits."""
-    return [claim for claim in await take(store, 200) if claim.job.id == name]
-
-
 async def audited(root: httpx.AsyncClient, target: str) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = (await root.get("/audit", params={"target": target})).json()[
         "items"
@@ -89,7 +77,7 @@ async def audited(root: httpx.AsyncClient, target: str) -> list[dict[str, Any]]:
 async def test_a_dead_letter_becomes_a_further_job(
     root: httpx.AsyncClient, worked: JobStore
 ) -> None:
-    name = await dead_letter(worked, "https://example.com/told")
+    name = await dead_letter(worked, SEALER, "https://example.com/told")
     dead = (await root.get("/jobs/dead")).json()["items"]
     assert name in [job["id"] for job in dead]
     answer = await root.post(f"/jobs/{name}/replay")
@@ -154,7 +142,7 @@ async def test_a_job_is_shown_without_its_payload_and_canceled(
 
 
 async def test_an_end_stays_whoever_cancels(root: httpx.AsyncClient, worked: JobStore) -> None:
-    name = await dead_letter(worked)
+    name = await dead_letter(worked, SEALER)
     answer = await root.post(f"/jobs/{name}/cancel")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "JOB_ENDED")
     assert (await worked.find(name)).state is State.FAILED
@@ -169,7 +157,7 @@ async def test_what_is_no_job_is_not_found(root: httpx.AsyncClient, name: str, a
 
 
 async def test_dead_letters_come_in_pages(root: httpx.AsyncClient, worked: JobStore) -> None:
-    names = [await dead_letter(worked) for _ in range(3)]
+    names = [await dead_letter(worked, SEALER) for _ in range(3)]
     found: list[str] = []
     query: dict[str, Any] = {"limit": 2}
     while True:
@@ -185,7 +173,7 @@ async def test_dead_letters_come_in_pages(root: httpx.AsyncClient, worked: JobSt
 
 
 async def test_the_commands(desk: Door, worked: JobStore) -> None:
-    name = await dead_letter(worked)
+    name = await dead_letter(worked, SEALER)
     environment = {"TIDEGATE_ADMIN_URL": desk.url, "TIDEGATE_ADMIN_KEY": desk.root_key}
 
     def run(*argv: str, status: int = 0) -> str:
