@@ -178,10 +178,11 @@ CASES: dict[str, Case] = {
 ELSEWHERE = {
     "OVERLOADED", "NOT_ACCEPTABLE", "HEADERS_TOO_LARGE", "ADMISSION_UNAVAILABLE",
     "ALREADY_EXISTS", "REVISION_CONFLICT", "LIFE_CONFLICT", "CONTRACT_BREAKING",
-    "VERSION_NOT_READY", "UPLOADS_UNAVAILABLE", "TOO_MANY_OPEN",
+    "VERSION_NOT_READY", "UPLOADS_UNAVAILABLE", "TOO_MANY_OPEN", "TOO_MANY_JOBS",
+    "JOBS_UNAVAILABLE", "WORKER_LOST",
 }  # fmt: skip
-"""Tested below, with raw bytes, or at the operators' API: they need a setting, or what no client of
-the public API would send."""
+"""Tested below, with raw bytes, at the operators' API, or with jobs: they need a setting, a server
+that is away, a worker that is lost, or what no client of the public API would send."""
 
 
 def check(code: str, answer: httpx.Response, *, problem: bool) -> None:

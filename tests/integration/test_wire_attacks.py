@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.local.processes import eventually
 from tests.integration.wire import connect, post, read, send
-from tests.stack import Gateway
+from tests.stack import Gateway, until
 
 GOOD = json.dumps({"inputs": {"text": "lovely"}}).encode()
 PATH = "/api/v1/models/picky/predict"
@@ -90,7 +90,9 @@ def test_an_error_is_counted_for_the_model_that_it_was_meant_for(lab: Gateway) -
     labels = {"model": "picky", "status": "422"}
     before = lab.samples("tidegate_request_duration_seconds_count", **labels)
     assert send(lab, post(b'{"inputs": {}}', path=PATH)).status == 422
-    assert lab.samples("tidegate_request_duration_seconds_count", **labels) == before + 1
+    # Counted once the answer is on its way.
+    name = "tidegate_request_duration_seconds_count"
+    assert until(lambda: lab.samples(name, **labels) == before + 1, 10)
 
 
 @pytest.mark.parametrize(
